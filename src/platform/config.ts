@@ -1,0 +1,107 @@
+/** The only reader of process.env. Every variable, its default and its meaning stand here; the README's table and docker-compose.yml are checked against it. */
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { resolve } from 'node:path';
+import { z } from 'zod';
+
+const integer = (fallback: number, min: number, max: number) =>
+  z.coerce.number().int().min(min).max(max).default(fallback);
+const text = () => z.string().min(1);
+
+/** Environment variables by name. `.describe` is what the README shows. */
+export const environment = z.object({
+  DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }).optional().describe('PostgreSQL to use; `npm start` brings its own where this is not set.'),
+  REDIS_URL: z.url({ protocol: /^rediss?$/ }).optional().describe('Redis (or Valkey) to use; `npm start` brings its own where this is not set.'),
+  ARTIFACT_STORE: text().optional().describe('Folder of the artifact store, shared by every api and worker. Default: `<DATA_DIR>/artifacts`.'),
+  DATA_DIR: text().default('.modelarium').describe('Folder of everything local to this host: embedded services, caches, host id.'),
+  HOST: text().default('127.0.0.1').describe('Address the api listens on. Anything but loopback needs `ADMIN_TOKEN_FILE`.'),
+  PORT: integer(4000, 0, 65_535).describe('Port of the api; 0 picks a free one.'),
+  ADMIN_TOKEN_FILE: text().optional().describe('File whose content (at least 32 characters) is the token of the first ADMIN. Set: every caller needs a token, on loopback too.'),
+  HOST_ID: text().optional().describe('Name of this host towards the others. Default: kept in `<DATA_DIR>/host-id`.'),
+  REPLICA_ADVERTISE_HOST: text().optional().describe('Address under which the apis on other hosts reach this host\'s replicas. Not set: Unix sockets, for this host only.'),
+  REDIS_PREFIX: z.string().regex(/^[a-z0-9-]{1,64}$/).default('modelarium').describe('Prefix of every Redis key.'),
+  LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info').describe('Least level that is logged.'),
+  DATABASE_POOL: integer(10, 2, 200).describe('PostgreSQL connections of one process, at most.'),
+  MAX_BODY_BYTES: integer(4 * 1024 * 1024, 1024, 1024 ** 3).describe('Largest GraphQL request without files, in bytes.'),
+  MAX_FILE_BYTES: integer(20 * 1024 ** 3, 1024, 1024 ** 4).describe('Largest uploaded file, in bytes.'),
+  MAX_FILES: integer(64, 1, 1000).describe('Most files in one version.'),
+  MAX_ROWS: integer(10_000, 1, 1_000_000).describe('Most rows in one prediction request.'),
+  MAX_QUERY_DEPTH: integer(16, 4, 100).describe('Deepest nesting of a GraphQL document.'),
+  MAX_QUERY_COST: integer(20_000, 100, 10_000_000).describe('Highest cost of a GraphQL document: fields, multiplied by page sizes.'),
+  MAX_QUERY_ALIASES: integer(64, 1, 10_000).describe('Most aliases in a GraphQL document.'),
+  INTROSPECTION: z.stringbool().default(true).describe('Whether the schema can be asked for; GraphiQL needs it.'),
+  PREDICT_TIMEOUT_MS: integer(30_000, 1, 3_600_000).describe('Longest a prediction may take where the caller says nothing, in milliseconds.'),
+  INGEST_TIMEOUT_SECONDS: integer(300, 1, 86_400).describe('Longest the reading of an uploaded model may take, in seconds.'),
+  INGEST_MEMORY_BYTES: integer(4 * 1024 ** 3, 128 * 1024 ** 2, 1024 ** 4).describe('Most resident memory the reading of an uploaded model may use, in bytes.'),
+  WORKER_CONCURRENCY: integer(4, 1, 64).describe('Jobs that one worker runs at a time.'),
+  REPLICA_LEASE_SECONDS: integer(60, 5, 3600).describe('A replica that no worker has asked after for this long ends itself, in seconds.'),
+  REPLICA_START_SECONDS: integer(120, 1, 3600).describe('Longest a replica may take to load and warm up, in seconds.'),
+  OPERATION_LEASE_SECONDS: integer(10, 2, 600).describe('A job whose worker has not been heard of for this long is taken over, in seconds.'),
+});
+
+type Environment = z.infer<typeof environment>;
+
+export interface Config extends Environment {
+  readonly DATABASE_URL: string;
+  readonly REDIS_URL: string;
+  readonly ARTIFACT_STORE: string;
+  readonly HOST_ID: string;
+}
+
+/** A variable that is wrong or missing; the message names each, with what was expected and found. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+}
+
+function parse(source: NodeJS.ProcessEnv): Environment {
+  const given = Object.fromEntries(
+    Object.keys(environment.shape)
+      .filter((key) => source[key] !== undefined && source[key] !== '')
+      .map((key) => [key, source[key]]),
+  );
+  const parsed = environment.safeParse(given);
+  if (parsed.success) return parsed.data;
+  const lines = parsed.error.issues.map((issue) => {
+    const name = String(issue.path[0]);
+    const secret = name.endsWith('_URL');
+    return `${name}: ${issue.message}${secret ? '' : ` (found ${JSON.stringify(source[name])})`}`;
+  });
+  throw new ConfigError(`Configuration:\n  ${lines.join('\n  ')}`);
+}
+
+/** The configuration as far as it is given, for the supervisor, which fills in what is missing. */
+export function loadEnvironment(source: NodeJS.ProcessEnv = process.env): Environment {
+  const env = parse(source);
+  return { ...env, DATA_DIR: resolve(env.DATA_DIR) };
+}
+
+function hostIdOf(env: Environment): string {
+  if (env.HOST_ID) return env.HOST_ID;
+  try {
+    return readFileSync(resolve(env.DATA_DIR, 'host-id'), 'utf8').trim();
+  } catch {
+    return hostname();
+  }
+}
+
+/**
+ * The configuration of an api or a worker.
+ * @throws ConfigError naming every variable that is wrong or missing.
+ */
+export function loadConfig(source: NodeJS.ProcessEnv = process.env): Config {
+  const env = loadEnvironment(source);
+  const missing = (['DATABASE_URL', 'REDIS_URL'] as const).filter((name) => !env[name]);
+  if (missing.length > 0) {
+    throw new ConfigError(
+      `Configuration:\n  ${missing.map((name) => `${name}: expected a URL, found nothing`).join('\n  ')}\n` +
+        'Set it, or use `npm start`, which brings PostgreSQL and Redis along.',
+    );
+  }
+  return {
+    ...env,
+    DATABASE_URL: env.DATABASE_URL as string,
+    REDIS_URL: env.REDIS_URL as string,
+    ARTIFACT_STORE: resolve(env.ARTIFACT_STORE ?? resolve(env.DATA_DIR, 'artifacts')),
+    HOST_ID: hostIdOf(env),
+  };
+}

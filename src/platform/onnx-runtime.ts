@@ -1,0 +1,27 @@
+/** The only importer of onnxruntime-node. `run` blocks the calling thread: keep it out of the api and the workers. */
+import { InferenceSession, Tensor, env } from 'onnxruntime-node';
+
+export type Session = InferenceSession;
+export type RuntimeTensor = Tensor;
+export { Tensor };
+
+env.logLevel = 'error';
+
+export interface SessionOptions {
+  /** Threads within one operator; 1 is fastest for small models. */
+  readonly threads: number;
+}
+
+/**
+ * Loads a graph from a path (external data is found beside it).
+ * @throws Error with the runtime's own message: an unknown operator is named with its domain.
+ */
+export function loadSession(path: string, options: SessionOptions): Promise<Session> {
+  return InferenceSession.create(path, {
+    intraOpNumThreads: options.threads,
+    interOpNumThreads: 1,
+    executionMode: 'sequential',
+    graphOptimizationLevel: 'all',
+    logSeverityLevel: 3,
+  });
+}
