@@ -1,0 +1,19 @@
+/** What every verb of the domain stands on: stores, queue, notifications, configuration. */
+import type { ArtifactStore } from './artifact-store.ts';
+import type { Config } from './config.ts';
+import type { Database, Db } from './database.ts';
+import type { Logger } from './logger.ts';
+import type { Producer } from './queue.ts';
+import type { Redis } from './redis.ts';
+
+export interface Platform {
+  readonly config: Config;
+  readonly logger: Logger;
+  readonly db: Db;
+  readonly database: Database;
+  readonly redis: Redis;
+  readonly queue: Producer;
+  readonly store: ArtifactStore;
+  /** Tells everybody that an entity changed; call it after the commit. Never throws. */
+  announce(entity: string, id: string): void;
+}
