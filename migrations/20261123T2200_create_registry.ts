@@ -11,7 +11,7 @@ export async function up(db: Kysely<unknown>): Promise<void> {
 const statements = [
   `create table installation (
     id uuid constraint installation_pkey primary key default gen_random_uuid(),
-    only boolean not null default true constraint installation_only_key unique constraint installation_only_check check (only)
+    singleton boolean not null default true constraint installation_key unique constraint installation_check check (singleton)
   )`,
   `insert into installation default values`,
 

@@ -3,4 +3,183 @@
  * Please do not edit it manually.
  */
 
-export interface DB {}
+import type { ColumnType } from "kysely";
+
+export type Generated<T> = T extends ColumnType<infer S, infer I, infer U>
+  ? ColumnType<S, I | undefined, U>
+  : ColumnType<T, T | undefined, T>;
+
+export type Timestamp = ColumnType<Date, Date | string, Date | string>;
+
+export interface ApiToken {
+  createdAt: Generated<Timestamp>;
+  createdByName: string;
+  expiresAt: Timestamp | null;
+  hash: Buffer;
+  id: string;
+  lastUsedAt: Timestamp | null;
+  name: string;
+  projectId: string;
+  revokedAt: Timestamp | null;
+  role: import('./errors.ts').Role;
+}
+
+export interface Arm {
+  deploymentId: string;
+  id: string;
+  name: string;
+  role: import('./database.types.ts').ArmRole;
+  versionId: string;
+  weight: number;
+}
+
+export interface Blob {
+  bytes: import('./database.types.ts').Int8;
+  digest: string;
+  touchedAt: Generated<Timestamp>;
+}
+
+export interface Deployment {
+  changedAt: Generated<Timestamp>;
+  createdAt: Generated<Timestamp>;
+  createdByKind: import('./database.types.ts').ActorKind;
+  createdByName: string;
+  desiredReplicas: number;
+  id: string;
+  invalidOutputs: Generated<import('./database.types.ts').InvalidOutputPolicy>;
+  name: string;
+  operationId: string | null;
+  projectId: string;
+  state: Generated<import('./database.types.ts').DeploymentState>;
+  stateReason: string | null;
+  target: Generated<string>;
+  threads: Generated<number>;
+}
+
+export interface Installation {
+  id: Generated<string>;
+  singleton: Generated<boolean>;
+}
+
+export interface Model {
+  createdAt: Generated<Timestamp>;
+  createdByKind: import('./database.types.ts').ActorKind;
+  createdByName: string;
+  description: string | null;
+  id: string;
+  lastNumber: Generated<number>;
+  name: string;
+  projectId: string;
+  tags: Generated<import('./database.types.ts').JsonColumn<import('./database.types.ts').TagRecord[]>>;
+  updatedAt: Generated<Timestamp>;
+}
+
+export interface Operation {
+  attempts: Generated<number>;
+  byKind: import('./database.types.ts').ActorKind;
+  byName: string;
+  claimedBy: string | null;
+  done: Generated<import('./database.types.ts').Int8>;
+  error: import('./database.types.ts').JsonColumn<import('./database.types.ts').ErrorRecord> | null;
+  finishedAt: Timestamp | null;
+  id: string;
+  kind: string;
+  leaseUntil: Timestamp | null;
+  projectId: string;
+  queuedAt: Generated<Timestamp>;
+  stage: string | null;
+  startedAt: Timestamp | null;
+  status: Generated<import('./database.types.ts').OperationStatus>;
+  subjectId: string;
+  total: import('./database.types.ts').Int8 | null;
+  unit: string;
+}
+
+export interface OperationLog {
+  at: Generated<Timestamp>;
+  line: string;
+  operationId: string;
+  sequence: number;
+}
+
+export interface Project {
+  createdAt: Generated<Timestamp>;
+  createdByKind: import('./database.types.ts').ActorKind;
+  createdByName: string;
+  description: string | null;
+  id: string;
+  name: string;
+}
+
+export interface Replica {
+  armId: string;
+  createdAt: Generated<Timestamp>;
+  deploymentId: string;
+  endpoint: string | null;
+  exitReason: string | null;
+  hostId: string;
+  id: string;
+  inFlight: Generated<number>;
+  keeper: string | null;
+  launch: Generated<number>;
+  leaseUntil: Timestamp | null;
+  loadMs: number | null;
+  memoryBytes: import('./database.types.ts').Int8 | null;
+  nextRestartAt: Timestamp | null;
+  ordinal: number;
+  pid: number | null;
+  processStart: string | null;
+  protocolVersion: number;
+  readyAt: Timestamp | null;
+  restarts: Generated<number>;
+  startedAt: Timestamp | null;
+  state: Generated<import('./database.types.ts').ReplicaState>;
+  token: string | null;
+  versionId: string;
+  warmUpMs: number | null;
+}
+
+export interface Version {
+  authorKind: import('./database.types.ts').ActorKind;
+  authorName: string;
+  bytes: import('./database.types.ts').Int8;
+  createdAt: Generated<Timestamp>;
+  digest: string;
+  format: string;
+  givenSignature: import('./database.types.ts').JsonColumn<import('../signature/signature.ts').GivenSignature> | null;
+  id: string;
+  message: string | null;
+  modelId: string;
+  number: number;
+  operationId: string;
+  projectId: string;
+  signature: import('./database.types.ts').JsonColumn<import('../signature/signature.ts').Signature> | null;
+  status: Generated<import('./database.types.ts').VersionStatus>;
+  statusReason: string | null;
+}
+
+export interface VersionArtifact {
+  blobDigest: string | null;
+  bytes: import('./database.types.ts').Int8;
+  digest: string;
+  mediaType: string;
+  path: string;
+  role: import('./database.types.ts').ArtifactRole;
+  transform: string | null;
+  versionId: string;
+}
+
+export interface DB {
+  apiToken: ApiToken;
+  arm: Arm;
+  blob: Blob;
+  deployment: Deployment;
+  installation: Installation;
+  model: Model;
+  operation: Operation;
+  operationLog: OperationLog;
+  project: Project;
+  replica: Replica;
+  version: Version;
+  versionArtifact: VersionArtifact;
+}

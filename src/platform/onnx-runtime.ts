@@ -7,6 +7,19 @@ export { Tensor };
 
 env.logLevel = 'error';
 
+/**
+ * float16 goes in and out as Uint16Array of bits: onnxruntime-common would turn it into Node 24's Float16Array, which
+ * the native binding cannot read. It looks for that class once, at the first tensor, so it is out of sight until then.
+ */
+function settleFloat16AsBits(): void {
+  const scope = globalThis as { Float16Array?: unknown };
+  const hidden = scope.Float16Array;
+  delete scope.Float16Array;
+  void new Tensor('bool', [true], [1]);
+  scope.Float16Array = hidden;
+}
+settleFloat16AsBits();
+
 export interface SessionOptions {
   /** Threads within one operator; 1 is fastest for small models. */
   readonly threads: number;

@@ -1,0 +1,215 @@
+/**
+ * Long work. An operation's row is the truth: it is committed together with what it is about, then queued by id;
+ * whoever gets the job claims the row, keeps the claim alive, and ends it. A claim that falls silent is taken over.
+ */
+import { requireRole, type Actor, type Viewer } from '../access/access.ts';
+import type { Db } from '../platform/database.ts';
+import { DomainError, NotFoundError } from '../platform/errors.ts';
+import { newId } from '../platform/id.ts';
+import type { Logger } from '../platform/logger.ts';
+import type { Platform } from '../platform/platform.ts';
+import * as queries from './operation.queries.ts';
+
+export type Operation = queries.OperationRow;
+
+/** Creates the row within the caller's transaction; enqueue only after the commit. */
+export function beginOperation(
+  db: Db,
+  by: Actor,
+  about: { projectId: string; kind: string; subjectId: string; unit: string; total: bigint | null },
+): Promise<Operation> {
+  return queries.insertOperation(db, { id: newId(), ...about, byName: by.name, byKind: by.kind });
+}
+
+/** @throws NotFoundError, ForbiddenError for a viewer who may not read the project. */
+export async function getOperation(platform: Platform, viewer: Viewer, id: string): Promise<Operation> {
+  const [found] = await queries.findOperations(platform.db, [id]);
+  if (!found) throw new NotFoundError('Operation');
+  requireRole(viewer, found.projectId, 'READER', 'Operation');
+  return found;
+}
+
+/**
+ * Asks an operation to stop: one that waits ends at once, one that runs as soon as it notices (within seconds).
+ * One that has ended is returned as it is.
+ */
+export async function cancelOperation(platform: Platform, viewer: Viewer, id: string): Promise<Operation> {
+  const operation = await getOperation(platform, viewer, id);
+  requireRole(viewer, operation.projectId, operation.kind.startsWith('deployment.') ? 'OPERATOR' : 'AUTHOR', 'Operation');
+  const changed = await queries.cancelOperation(platform.db, id);
+  if (changed) platform.announce('operation', id);
+  return changed ?? getOperation(platform, viewer, id);
+}
+
+/** Items per second and seconds left, from the progress so far; null while there is nothing to go by. */
+export function rateOf(operation: Operation, now: number): { perSecond: number | null; etaSeconds: number | null } {
+  if (!operation.startedAt || operation.done === 0n) return { perSecond: null, etaSeconds: null };
+  const seconds = ((operation.finishedAt?.getTime() ?? now) - operation.startedAt.getTime()) / 1000;
+  if (seconds <= 0) return { perSecond: null, etaSeconds: null };
+  const perSecond = Number(operation.done) / seconds;
+  if (operation.finishedAt || operation.total === null) return { perSecond, etaSeconds: null };
+  return { perSecond, etaSeconds: Math.max(0, Number(operation.total - operation.done) / perSecond) };
+}
+
+/** What the work sees of its operation while it runs. */
+export interface Running {
+  readonly operation: Operation;
+  /** Aborted when the operation is cancelled (reason: CancelledError) or its claim was lost. */
+  readonly signal: AbortSignal;
+  readonly logger: Logger;
+  progress(done: bigint, total: bigint | null, stage: string | null): void;
+  log(line: string): Promise<void>;
+  /**
+   * Runs statements that must only take effect while this claim holds: the operation ends in the same
+   * transaction. False (and nothing done) when the claim was lost.
+   */
+  finish(work: (tx: Db) => Promise<void>): Promise<boolean>;
+}
+
+/** Somebody asked the operation to stop. */
+export class CancelledError extends DomainError {
+  readonly code = 'CANCELLED';
+  constructor() {
+    super('The operation was cancelled.');
+  }
+}
+
+class ClaimLost extends Error {}
+
+/**
+ * Claims an operation and does its work; a no-op when somebody else has it or it has ended.
+ * An error of `work` ends the operation as FAILED (a DomainError with its own words, anything else masked);
+ * cancellation ends it as CANCELLED. `onEnd` runs in the ending transaction of a failure or cancellation.
+ */
+export async function runOperation(
+  platform: Platform,
+  worker: string,
+  id: string,
+  work: (running: Running) => Promise<void>,
+  onEnd: (tx: Db, operation: Operation, error: { code: string; message: string; hint: string | null }) => Promise<void>,
+): Promise<void> {
+  const lease = platform.config.OPERATION_LEASE_SECONDS;
+  const operation = await queries.claimOperation(platform.db, id, worker, lease);
+  if (!operation) return;
+  const logger = platform.logger.child({ operation: id, kind: operation.kind, attempt: operation.attempts });
+  const claim = new Claim(platform, operation, worker, logger);
+  platform.announce('operation', id);
+  try {
+    if (operation.status === 'CANCELLING') throw new CancelledError();
+    await work(claim);
+    if (!claim.ended) await claim.finish(async () => {});
+  } catch (error) {
+    if (error instanceof ClaimLost || claim.signal.reason instanceof ClaimLost) {
+      logger.warn('claim lost; another worker goes on');
+      return;
+    }
+    await claim.fail(claim.signal.aborted ? claim.signal.reason : error, onEnd);
+  } finally {
+    claim.stop();
+  }
+}
+
+const HEARTBEAT_MS = 1_000;
+
+class Claim implements Running {
+  readonly operation: Operation;
+  readonly logger: Logger;
+  readonly #platform: Platform;
+  readonly #worker: string;
+  readonly #abort = new AbortController();
+  readonly #timer: NodeJS.Timeout;
+  #progress: { done: bigint; total: bigint | null; stage: string | null };
+  #lastHeard = Date.now();
+  ended = false;
+
+  constructor(platform: Platform, operation: Operation, worker: string, logger: Logger) {
+    this.#platform = platform;
+    this.operation = operation;
+    this.#worker = worker;
+    this.logger = logger;
+    this.#progress = { done: operation.done, total: operation.total, stage: operation.stage };
+    this.#timer = setInterval(() => void this.#renew(), HEARTBEAT_MS);
+  }
+
+  get signal(): AbortSignal {
+    return this.#abort.signal;
+  }
+
+  progress(done: bigint, total: bigint | null, stage: string | null): void {
+    this.#progress = { done, total, stage };
+  }
+
+  async log(line: string): Promise<void> {
+    await queries.appendLog(this.#platform.db, this.operation.id, line);
+    this.#platform.announce('operation', this.operation.id);
+  }
+
+  async #renew(): Promise<void> {
+    const { config, db } = this.#platform;
+    try {
+      const row = await queries.renewOperation(
+        db,
+        this.operation.id,
+        this.#worker,
+        config.OPERATION_LEASE_SECONDS,
+        this.#progress,
+      );
+      if (this.ended) return;
+      if (!row) return this.#abort.abort(new ClaimLost());
+      this.#lastHeard = Date.now();
+      if (row.status === 'CANCELLING') this.#abort.abort(new CancelledError());
+      this.#platform.announce('operation', this.operation.id);
+    } catch (error) {
+      this.logger.warn({ err: error }, 'heartbeat failed');
+      // Past the lease another worker may have begun: whatever this one does now must not take effect.
+      if (Date.now() - this.#lastHeard > config.OPERATION_LEASE_SECONDS * 1000) this.#abort.abort(new ClaimLost());
+    }
+  }
+
+  async finish(work: (tx: Db) => Promise<void>): Promise<boolean> {
+    return this.#end('SUCCEEDED', null, work);
+  }
+
+  async fail(
+    error: unknown,
+    onEnd: (tx: Db, operation: Operation, shown: { code: string; message: string; hint: string | null }) => Promise<void>,
+  ): Promise<void> {
+    const expected = error instanceof DomainError;
+    if (!expected) this.logger.error({ err: error }, 'operation failed unexpectedly');
+    const shown = expected
+      ? { code: error.code, message: error.message, hint: error.hint }
+      : {
+          code: 'INTERNAL',
+          message: `Unexpected error; the workers' log has it under operation ${this.operation.id}.`,
+          hint: null,
+        };
+    const status = error instanceof CancelledError ? 'CANCELLED' : 'FAILED';
+    await this.#end(status, shown, (tx) => onEnd(tx, this.operation, shown));
+  }
+
+  async #end(
+    status: 'SUCCEEDED' | 'FAILED' | 'CANCELLED',
+    error: { code: string; message: string; hint: string | null } | null,
+    work: (tx: Db) => Promise<void>,
+  ): Promise<boolean> {
+    try {
+      await this.#platform.database.db.transaction().execute(async (tx) => {
+        const held = await queries.finishOperation(tx, this.operation.id, this.#worker, status, error);
+        if (!held) throw new ClaimLost();
+        await work(tx);
+      });
+    } catch (failure) {
+      if (!(failure instanceof ClaimLost)) throw failure;
+      return false;
+    } finally {
+      this.ended = true;
+    }
+    this.#platform.announce('operation', this.operation.id);
+    return true;
+  }
+
+  stop(): void {
+    this.ended = true;
+    clearInterval(this.#timer);
+  }
+}

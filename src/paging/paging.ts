@@ -1,0 +1,60 @@
+/** Keyset pages: a cursor holds the sort key of the row it stands on, so pages survive inserts and deletes. */
+import { ValidationError } from '../platform/errors.ts';
+
+export interface PageRequest {
+  readonly first: number;
+  /** Sort key after which the page starts; undefined at the beginning. */
+  readonly after: readonly string[] | undefined;
+}
+
+export interface Page<T> {
+  readonly items: readonly T[];
+  readonly hasNextPage: boolean;
+  readonly hasPreviousPage: boolean;
+}
+
+export const MAX_PAGE = 100;
+
+/** The opaque cursor of a sort key. */
+export function toCursor(key: readonly string[]): string {
+  return Buffer.from(JSON.stringify(key)).toString('base64url');
+}
+
+/**
+ * Reads `first` and `after`.
+ * @param keys how many parts a cursor of this connection has.
+ * @throws ValidationError for a size outside 1 to 100 or a cursor that this connection did not hand out.
+ */
+export function toPageRequest(
+  args: { first?: number | null | undefined; after?: string | null | undefined },
+  keys: number,
+): PageRequest {
+  const first = args.first ?? 20;
+  if (!Number.isInteger(first) || first < 1 || first > MAX_PAGE) {
+    throw ValidationError.of(['first'], `a page size from 1 to ${MAX_PAGE}`, String(first));
+  }
+  if (args.after === null || args.after === undefined) return { first, after: undefined };
+  const after = parseCursor(args.after);
+  if (after?.length !== keys) {
+    throw ValidationError.of(['after'], 'a cursor from pageInfo.endCursor of this connection', 'something else');
+  }
+  return { first, after };
+}
+
+function parseCursor(cursor: string): string[] | undefined {
+  try {
+    const value: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'));
+    return Array.isArray(value) && value.every((part) => typeof part === 'string') ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** A page from `first + 1` rows. */
+export function toPage<T>(rows: readonly T[], request: PageRequest): Page<T> {
+  return {
+    items: rows.slice(0, request.first),
+    hasNextPage: rows.length > request.first,
+    hasPreviousPage: request.after !== undefined,
+  };
+}
