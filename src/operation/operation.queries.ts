@@ -85,6 +85,17 @@ export async function finishOperation(
   return result.numUpdatedRows === 1n;
 }
 
+/** Gives an operation back, to be tried again; only by its claimant. */
+export async function requeueOperation(db: Db, id: string, worker: string): Promise<void> {
+  await db
+    .updateTable('operation')
+    .set({ status: 'QUEUED', claimedBy: null, leaseUntil: null, queuedAt: sql`now()` })
+    .where('id', '=', id)
+    .where('claimedBy', '=', worker)
+    .where('status', '=', 'RUNNING')
+    .execute();
+}
+
 /** Asks for cancellation; an operation that still waits ends at once. Undefined when it has ended already. */
 export function cancelOperation(db: Db, id: string): Promise<OperationRow | undefined> {
   return db

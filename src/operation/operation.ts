@@ -76,18 +76,32 @@ export class CancelledError extends DomainError {
 
 class ClaimLost extends Error {}
 
+/** What is told of a failure. */
+export interface Failure {
+  readonly code: string;
+  readonly message: string;
+  readonly hint: string | null;
+}
+
+/** How a kind of operation is done. */
+export interface Work {
+  run(running: Running): Promise<void>;
+  /**
+   * What a failure or cancellation means for the subject; runs in the transaction that ends the operation.
+   * What it returns runs after the commit.
+   */
+  ended(tx: Db, operation: Operation, failure: Failure): Promise<(() => Promise<void>) | undefined>;
+}
+
+const MAX_ATTEMPTS = 3;
+
 /**
  * Claims an operation and does its work; a no-op when somebody else has it or it has ended.
- * An error of `work` ends the operation as FAILED (a DomainError with its own words, anything else masked);
- * cancellation ends it as CANCELLED. `onEnd` runs in the ending transaction of a failure or cancellation.
+ * A DomainError ends it as FAILED with its own words; any other error is logged and tried again, twice; a
+ * cancellation ends it as CANCELLED.
+ * @param worker who claims, unique per process.
  */
-export async function runOperation(
-  platform: Platform,
-  worker: string,
-  id: string,
-  work: (running: Running) => Promise<void>,
-  onEnd: (tx: Db, operation: Operation, error: { code: string; message: string; hint: string | null }) => Promise<void>,
-): Promise<void> {
+export async function runOperation(platform: Platform, worker: string, id: string, work: Work): Promise<void> {
   const lease = platform.config.OPERATION_LEASE_SECONDS;
   const operation = await queries.claimOperation(platform.db, id, worker, lease);
   if (!operation) return;
@@ -96,14 +110,12 @@ export async function runOperation(
   platform.announce('operation', id);
   try {
     if (operation.status === 'CANCELLING') throw new CancelledError();
-    await work(claim);
+    await work.run(claim);
     if (!claim.ended) await claim.finish(async () => {});
-  } catch (error) {
-    if (error instanceof ClaimLost || claim.signal.reason instanceof ClaimLost) {
-      logger.warn('claim lost; another worker goes on');
-      return;
-    }
-    await claim.fail(claim.signal.aborted ? claim.signal.reason : error, onEnd);
+  } catch (caught) {
+    const error: unknown = claim.signal.aborted ? claim.signal.reason : caught;
+    if (error instanceof ClaimLost) logger.warn('claim lost; another worker goes on');
+    else await claim.fail(error, work);
   } finally {
     claim.stop();
   }
@@ -170,26 +182,33 @@ class Claim implements Running {
     return this.#end('SUCCEEDED', null, work);
   }
 
-  async fail(
-    error: unknown,
-    onEnd: (tx: Db, operation: Operation, shown: { code: string; message: string; hint: string | null }) => Promise<void>,
-  ): Promise<void> {
+  async fail(error: unknown, work: Work): Promise<void> {
     const expected = error instanceof DomainError;
-    if (!expected) this.logger.error({ err: error }, 'operation failed unexpectedly');
-    const shown = expected
+    if (!expected) {
+      this.logger.error({ err: error }, 'operation failed unexpectedly');
+      if (this.operation.attempts < MAX_ATTEMPTS) {
+        await queries.requeueOperation(this.#platform.db, this.operation.id, this.#worker);
+        return;
+      }
+    }
+    const failure: Failure = expected
       ? { code: error.code, message: error.message, hint: error.hint }
       : {
           code: 'INTERNAL',
-          message: `Unexpected error; the workers' log has it under operation ${this.operation.id}.`,
+          message: `Unexpected error; the log of the worker has it under operation ${this.operation.id}.`,
           hint: null,
         };
     const status = error instanceof CancelledError ? 'CANCELLED' : 'FAILED';
-    await this.#end(status, shown, (tx) => onEnd(tx, this.operation, shown));
+    let after: (() => Promise<void>) | undefined;
+    await this.#end(status, failure, async (tx) => {
+      after = await work.ended(tx, this.operation, failure);
+    });
+    await after?.();
   }
 
   async #end(
     status: 'SUCCEEDED' | 'FAILED' | 'CANCELLED',
-    error: { code: string; message: string; hint: string | null } | null,
+    error: Failure | null,
     work: (tx: Db) => Promise<void>,
   ): Promise<boolean> {
     try {

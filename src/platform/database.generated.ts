@@ -149,6 +149,7 @@ export interface Version {
   givenSignature: import('./database.types.ts').JsonColumn<import('../signature/signature.ts').GivenSignature> | null;
   id: string;
   message: string | null;
+  modelFile: string | null;
   modelId: string;
   number: number;
   operationId: string;

@@ -12,11 +12,11 @@ env.logLevel = 'error';
  * the native binding cannot read. It looks for that class once, at the first tensor, so it is out of sight until then.
  */
 function settleFloat16AsBits(): void {
-  const scope = globalThis as { Float16Array?: unknown };
-  const hidden = scope.Float16Array;
-  delete scope.Float16Array;
+  const hidden = Object.getOwnPropertyDescriptor(globalThis, 'Float16Array');
+  if (!hidden) return;
+  Reflect.deleteProperty(globalThis, 'Float16Array');
   void new Tensor('bool', [true], [1]);
-  scope.Float16Array = hidden;
+  Object.defineProperty(globalThis, 'Float16Array', hidden);
 }
 settleFloat16AsBits();
 

@@ -1,0 +1,77 @@
+import { sql, type Insertable, type Selectable } from 'kysely';
+import type { PageRequest } from '../paging/paging.ts';
+import type { Db } from '../platform/database.ts';
+import type { Arm, Deployment } from '../platform/database.generated.ts';
+import type { DeploymentState } from '../platform/database.types.ts';
+
+export type DeploymentRow = Selectable<Deployment>;
+export type ArmRow = Selectable<Arm>;
+
+export function insertDeployment(db: Db, deployment: Insertable<Deployment>): Promise<DeploymentRow> {
+  return db.insertInto('deployment').values(deployment).returningAll().executeTakeFirstOrThrow();
+}
+
+export async function insertArm(db: Db, arm: Insertable<Arm>): Promise<void> {
+  await db.insertInto('arm').values(arm).execute();
+}
+
+export function findDeployments(db: Db, ids: readonly string[]): Promise<DeploymentRow[]> {
+  return db.selectFrom('deployment').selectAll().where('id', 'in', ids).execute();
+}
+
+/** The one of that name that is not STOPPED, else the one that was stopped last. */
+export function findDeploymentByName(
+  db: Db,
+  projectId: string,
+  name: string,
+): Promise<DeploymentRow | undefined> {
+  return db
+    .selectFrom('deployment')
+    .selectAll()
+    .where('projectId', '=', projectId)
+    .where('name', '=', name)
+    .orderBy(sql`state = 'STOPPED'`)
+    .orderBy('id', 'desc')
+    .limit(1)
+    .executeTakeFirst();
+}
+
+/** By name, then id; one row more than asked for. */
+export function listDeployments(db: Db, projectId: string, page: PageRequest): Promise<DeploymentRow[]> {
+  return db
+    .selectFrom('deployment')
+    .selectAll()
+    .where('projectId', '=', projectId)
+    .$if(page.after !== undefined, (query) =>
+      query.where(sql<boolean>`(name, id) > (${page.after?.[0]}, ${page.after?.[1]}::uuid)`),
+    )
+    .orderBy('name')
+    .orderBy('id')
+    .limit(page.first + 1)
+    .execute();
+}
+
+export function listArms(db: Db, deploymentIds: readonly string[]): Promise<ArmRow[]> {
+  return db.selectFrom('arm').selectAll().where('deploymentId', 'in', deploymentIds).orderBy('name').execute();
+}
+
+/** Changes the state if it is still one of `from`; undefined when it is not. */
+export function changeState(
+  db: Db,
+  id: string,
+  from: readonly DeploymentState[],
+  change: { state: DeploymentState; stateReason: string | null; operationId?: string },
+): Promise<DeploymentRow | undefined> {
+  return db
+    .updateTable('deployment')
+    .set({ ...change, changedAt: sql`clock_timestamp()` })
+    .where('id', '=', id)
+    .where('state', 'in', from)
+    .returningAll()
+    .executeTakeFirst();
+}
+
+/** Marks that routes may differ, for the apis' poll. */
+export async function touchDeployment(db: Db, id: string): Promise<void> {
+  await db.updateTable('deployment').set({ changedAt: sql`clock_timestamp()` }).where('id', '=', id).execute();
+}

@@ -1,0 +1,32 @@
+/** What a deployment's state follows from. Pure. */
+import type { DeploymentState, ReplicaState } from '../platform/database.types.ts';
+
+/** Whether predictions are sent to it. */
+export function answers(state: DeploymentState): boolean {
+  return state === 'LIVE' || state === 'DEGRADED';
+}
+
+/** Whether undeploying it means anything. */
+export function isStoppable(state: DeploymentState): boolean {
+  return state !== 'STOPPING' && state !== 'STOPPED';
+}
+
+/**
+ * The state of a deployment that has been provisioned, from its replicas.
+ * @returns null when the replicas say nothing about it (it is being provisioned or stopped).
+ */
+export function observedState(
+  state: DeploymentState,
+  desired: number,
+  replicas: readonly ReplicaState[],
+): { state: DeploymentState; reason: string | null } | null {
+  if (!answers(state)) return null;
+  const ready = replicas.filter((replica) => replica === 'READY').length;
+  if (ready >= desired) return { state: 'LIVE', reason: null };
+  return { state: 'DEGRADED', reason: `${ready} of ${desired} replicas are ready.` };
+}
+
+/** Milliseconds before restart number `restarts` (1 is the first): 0.2 s, doubled each time, at most 30 s. */
+export function restartDelayMs(restarts: number): number {
+  return Math.min(200 * 2 ** Math.max(0, restarts - 1), 30_000);
+}

@@ -1,0 +1,130 @@
+/** Provisioning and stopping, as the jobs do them. Safe to run twice and to be killed at any line. */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Running } from '../operation/operation.ts';
+import type { Db } from '../platform/database.ts';
+import { DomainError } from '../platform/errors.ts';
+import { newId } from '../platform/id.ts';
+import type { Platform } from '../platform/platform.ts';
+import { signal } from '../platform/process-identity.ts';
+import { REPLICA_PROTOCOL_VERSION } from '../inference/replica-status.ts';
+import type { ReplicaKeeper } from '../replica/keeper.ts';
+import { insertReplica, listReplicas, updateReplica, type ReplicaRow } from '../replica/replica.queries.ts';
+import * as queries from './deployment.queries.ts';
+
+/** The version cannot be served on this host; its words are for the person who deployed it. */
+class ProvisioningError extends DomainError {
+  readonly code = 'PROVISIONING_FAILED';
+}
+
+const LOOK_MS = 50;
+/** A first start that crashes this often is given up; once LIVE a replica is restarted for ever, with backoff. */
+const MAX_RESTARTS = 3;
+
+/** PENDING → PROVISIONING → LIVE: starts the wanted replicas and waits until all are ready. */
+export async function provision(platform: Platform, keeper: ReplicaKeeper, running: Running): Promise<void> {
+  const { operation, signal: cancelled } = running;
+  const id = operation.subjectId;
+  const deployment = await queries.changeState(platform.db, id, ['PENDING', 'PROVISIONING'], {
+    state: 'PROVISIONING',
+    stateReason: null,
+  });
+  if (!deployment) return;
+  platform.announce('deployment', id);
+  await wantReplicas(platform, id, deployment.desiredReplicas);
+  await running.log(`Starting ${deployment.desiredReplicas} replica(s) on ${platform.config.HOST_ID}.`);
+  for (;;) {
+    keeper.hurry();
+    const replicas = await listReplicas(platform.db, [id]);
+    const ready = replicas.filter((replica) => replica.state === 'READY').length;
+    running.progress(BigInt(ready), BigInt(deployment.desiredReplicas), stageOf(replicas));
+    if (ready >= deployment.desiredReplicas) break;
+    giveUpOn(replicas);
+    await delay(LOOK_MS, undefined, { signal: cancelled });
+  }
+  await running.log('All replicas are ready.');
+  await running.finish(async (tx) => {
+    await queries.changeState(tx, id, ['PROVISIONING'], { state: 'LIVE', stateReason: null });
+  });
+  platform.announce('deployment', id);
+}
+
+async function wantReplicas(platform: Platform, deploymentId: string, desired: number): Promise<void> {
+  for (const arm of await queries.listArms(platform.db, [deploymentId])) {
+    for (let ordinal = 0; ordinal < desired; ordinal++) {
+      await insertReplica(platform.db, {
+        id: newId(),
+        deploymentId,
+        armId: arm.id,
+        versionId: arm.versionId,
+        ordinal,
+        hostId: platform.config.HOST_ID,
+        protocolVersion: REPLICA_PROTOCOL_VERSION,
+      });
+    }
+  }
+}
+
+function stageOf(replicas: readonly ReplicaRow[]): string {
+  const counts = new Map<string, number>();
+  for (const { state } of replicas) counts.set(state, (counts.get(state) ?? 0) + 1);
+  return [...counts].map(([state, count]) => `${count} ${state}`).join(', ');
+}
+
+/** @throws ProvisioningError when a replica will not come up. */
+function giveUpOn(replicas: readonly ReplicaRow[]): void {
+  for (const { state, exitReason, restarts } of replicas) {
+    if (state !== 'BACKING_OFF' || exitReason === null) continue;
+    // A model that does not load will not load the next time either.
+    if (exitReason.startsWith('The model could not be') || restarts >= MAX_RESTARTS) {
+      throw new ProvisioningError(exitReason, 'Undeploy it, mend the cause, and deploy it again.');
+    }
+  }
+}
+
+/** What a failed or cancelled provisioning leaves: a FAILED deployment with the reason, and no replica. */
+export async function failProvisioning(
+  platform: Platform,
+  tx: Db,
+  deploymentId: string,
+  reason: string,
+): Promise<() => Promise<void>> {
+  await queries.changeState(tx, deploymentId, ['PENDING', 'PROVISIONING'], { state: 'FAILED', stateReason: reason });
+  return async () => {
+    await endReplicas(platform, deploymentId);
+    platform.announce('deployment', deploymentId);
+  };
+}
+
+const DRAIN_MS = 30_000;
+
+/** STOPPING → STOPPED: the replicas drain and end; one that does not is killed after half a minute. */
+export async function stop(platform: Platform, keeper: ReplicaKeeper, running: Running): Promise<void> {
+  const id = running.operation.subjectId;
+  await endReplicas(platform, id);
+  const until = Date.now() + DRAIN_MS;
+  for (;;) {
+    keeper.hurry();
+    const left = await listReplicas(platform.db, [id]);
+    if (left.length === 0) break;
+    running.progress(0n, BigInt(left.length), stageOf(left));
+    if (Date.now() > until) killLocal(platform, left);
+    await delay(LOOK_MS, undefined, { signal: running.signal });
+  }
+  await running.finish(async (tx) => {
+    await queries.changeState(tx, id, ['STOPPING'], { state: 'STOPPED', stateReason: null });
+  });
+  platform.announce('deployment', id);
+}
+
+async function endReplicas(platform: Platform, deploymentId: string): Promise<void> {
+  for (const { id } of await listReplicas(platform.db, [deploymentId])) {
+    await updateReplica(platform.db, id, { state: 'DRAINING' });
+  }
+}
+
+function killLocal(platform: Platform, replicas: readonly ReplicaRow[]): void {
+  for (const { hostId, pid, processStart } of replicas) {
+    if (hostId !== platform.config.HOST_ID || pid === null || processStart === null) continue;
+    signal({ pid, start: processStart }, 'SIGKILL');
+  }
+}

@@ -1,0 +1,91 @@
+import { sql, type Insertable, type Selectable } from 'kysely';
+import type { PageRequest } from '../paging/paging.ts';
+import type { Database, Db } from '../platform/database.ts';
+import type { Model } from '../platform/database.generated.ts';
+import { fromJoined, joinedColumns, type VersionRow } from '../version/version.row.ts';
+
+export type ModelRow = Selectable<Model>;
+
+export function insertModel(db: Db, model: Insertable<Model>): Promise<ModelRow> {
+  return db.insertInto('model').values(model).returningAll().executeTakeFirstOrThrow();
+}
+
+export function findModels(db: Db, ids: readonly string[]): Promise<ModelRow[]> {
+  return db.selectFrom('model').selectAll().where('id', 'in', ids).execute();
+}
+
+export function findModelByName(db: Db, projectId: string, name: string): Promise<ModelRow | undefined> {
+  return db
+    .selectFrom('model')
+    .selectAll()
+    .where('projectId', '=', projectId)
+    .where('name', '=', name)
+    .executeTakeFirst();
+}
+
+/** Takes the next version number of a model; the row stays locked until the transaction ends, so none is skipped. */
+export async function takeNumber(db: Db, modelId: string): Promise<number> {
+  const row = await db
+    .updateTable('model')
+    .set((eb) => ({ lastNumber: eb('lastNumber', '+', 1), updatedAt: sql`now()` }))
+    .where('id', '=', modelId)
+    .returning('lastNumber')
+    .executeTakeFirstOrThrow();
+  return row.lastNumber;
+}
+
+/** A model with its newest version, read together. */
+export interface ListedModel {
+  readonly model: ModelRow;
+  readonly latest: VersionRow | null;
+}
+
+interface ListedRow {
+  id: string;
+  project_id: string;
+  name: string;
+  description: string | null;
+  tags: ModelRow['tags'];
+  last_number: number;
+  created_at: Date;
+  updated_at: Date;
+  created_by_name: string;
+  created_by_kind: ModelRow['createdByKind'];
+}
+
+const listText = `
+  select m.id, m.project_id, m.name, m.description, m.tags, m.last_number, m.created_at, m.updated_at,
+         m.created_by_name, m.created_by_kind, ${joinedColumns}
+  from model m
+  left join version v on v.model_id = m.id and v.number = m.last_number
+  where m.project_id = $1 and m.name > $2
+  order by m.name
+  limit $3`;
+
+/** A page of a project's models by name, one row more than asked for; one prepared statement, latest versions too. */
+export async function listModels(
+  database: Database,
+  projectId: string,
+  page: PageRequest,
+): Promise<ListedModel[]> {
+  const rows = await database.prepared<ListedRow & Record<string, unknown>>('model.list', listText, [
+    projectId,
+    page.after?.[0] ?? '',
+    page.first + 1,
+  ]);
+  return rows.map((row) => ({
+    model: {
+      id: row.id,
+      projectId: row.project_id,
+      name: row.name,
+      description: row.description,
+      tags: row.tags,
+      lastNumber: row.last_number,
+      createdAt: row.created_at,
+      updatedAt: row.updated_at,
+      createdByName: row.created_by_name,
+      createdByKind: row.created_by_kind,
+    },
+    latest: fromJoined(row),
+  }));
+}

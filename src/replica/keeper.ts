@@ -1,0 +1,252 @@
+/**
+ * Looks after the replicas of one host: starts what is wanted and does not run, renews the leases of what runs,
+ * notices what ended, restarts it with backoff. Level-triggered: each round looks at the rows and the processes,
+ * so it does not matter who started a replica or what was missed.
+ */
+import { restartDelayMs } from '../deployment/deployment.state.ts';
+import { ReplicaClient } from '../inference/replica-client.ts';
+import { REPLICA_PROTOCOL_VERSION, type ReplicaStatus } from '../inference/replica-status.ts';
+import { isAlive, signal, type ProcessIdentity } from '../platform/process-identity.ts';
+import type { Platform } from '../platform/platform.ts';
+import { fetchModel } from './model-cache.ts';
+import { observe } from './observe.ts';
+import { advertisedEndpoint, ReplicaFiles, startReplica } from './replica-process.ts';
+import * as queries from './replica.queries.ts';
+import { findServed } from './served.queries.ts';
+
+type Row = queries.ReplicaRow;
+
+const ROUND_MS = 1_000;
+/** A keeper that is silent for this long is replaced by another worker on the host. */
+const KEEPER_LEASE_SECONDS = 10;
+const CONTROL_TIMEOUT_MS = 5_000;
+const RECORD_EVERY_MS = 5_000;
+
+interface Known {
+  readonly launch: number;
+  readonly client: ReplicaClient;
+  recordedAt: number;
+}
+
+export class ReplicaKeeper {
+  readonly #platform: Platform;
+  readonly #id: string;
+  readonly #known = new Map<string, Known>();
+  readonly #busy = new Set<string>();
+  #timer: NodeJS.Timeout | undefined;
+  #round: Promise<void> = Promise.resolve();
+  #again = false;
+  #running = false;
+  #closed = false;
+
+  /** @param id of the worker, unique per process. */
+  constructor(platform: Platform, id: string) {
+    this.#platform = platform;
+    this.#id = id;
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => this.hurry(), ROUND_MS);
+    this.hurry();
+  }
+
+  /** Takes a round now, or once more when one is under way. */
+  hurry(): void {
+    if (this.#closed) return;
+    this.#again = true;
+    if (this.#running) return;
+    this.#running = true;
+    this.#round = this.#rounds().finally(() => (this.#running = false));
+  }
+
+  /** Replicas go on; another worker on this host may look after them at once. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearInterval(this.#timer);
+    await this.#round;
+    await queries.releaseReplicas(this.#platform.db, this.#id).catch(() => undefined);
+    for (const { client } of this.#known.values()) void client.close();
+  }
+
+  async #rounds(): Promise<void> {
+    while (this.#again && !this.#closed) {
+      this.#again = false;
+      try {
+        const { db, config } = this.#platform;
+        const rows = await queries.keepReplicas(db, config.HOST_ID, this.#id, KEEPER_LEASE_SECONDS);
+        for (const row of rows) void this.#look(row);
+      } catch (error) {
+        this.#platform.logger.warn({ err: error }, 'replicas could not be looked after; trying again');
+      }
+    }
+  }
+
+  /** One replica at a time is one piece of work: a slow one holds up no other. */
+  async #look(row: Row): Promise<void> {
+    if (this.#busy.has(row.id)) return;
+    this.#busy.add(row.id);
+    try {
+      await this.#reconcile(row);
+    } catch (error) {
+      this.#platform.logger.warn({ err: error, replica: row.id }, 'replica could not be looked after');
+    } finally {
+      this.#busy.delete(row.id);
+    }
+  }
+
+  async #reconcile(row: Row): Promise<void> {
+    const identity = identityOf(row);
+    if (identity && isAlive(identity)) return this.#renew(row, identity);
+    if (identity) return this.#ended(row);
+    if (row.state === 'DRAINING') return this.#exited(row, 'drained');
+    if (row.state === 'BACKING_OFF' && row.nextRestartAt && row.nextRestartAt.getTime() > Date.now()) return;
+    await this.#launch(row);
+  }
+
+  async #launch(row: Row): Promise<void> {
+    const { db, config } = this.#platform;
+    const served = await findServed(db, row.versionId, row.deploymentId);
+    let modelPath: string;
+    try {
+      modelPath = await fetchModel(this.#platform, row.versionId, served.modelFile);
+    } catch (error) {
+      return this.#backOff(row, `The model could not be fetched: ${(error as Error).message}`);
+    }
+    const launched = startReplica(config, row.id, { ...served, modelPath }, () => this.hurry());
+    await queries.updateReplica(db, row.id, {
+      state: 'LOADING',
+      launch: row.launch + 1,
+      pid: launched.identity.pid,
+      processStart: launched.identity.start,
+      endpoint: launched.endpoint,
+      token: launched.token,
+      protocolVersion: REPLICA_PROTOCOL_VERSION,
+      startedAt: new Date(),
+      readyAt: null,
+      loadMs: null,
+      warmUpMs: null,
+      nextRestartAt: null,
+    });
+    this.#platform.announce('deployment', row.deploymentId);
+    this.#lookSoon();
+  }
+
+  /** While something starts, a second is long: look again as soon as it can have changed. */
+  #lookSoon(): void {
+    setTimeout(() => this.hurry(), 50).unref();
+  }
+
+  async #renew(row: Row, identity: ProcessIdentity): Promise<void> {
+    if (row.protocolVersion !== REPLICA_PROTOCOL_VERSION) {
+      signal(identity, 'SIGTERM');
+      return;
+    }
+    const endpoint = this.#endpointOf(row);
+    if (!endpoint) return this.#whileStarting(row, identity);
+    const known = this.#clientOf(row, endpoint);
+    let status: ReplicaStatus;
+    try {
+      status =
+        row.state === 'DRAINING'
+          ? await known.client.drain(CONTROL_TIMEOUT_MS)
+          : await known.client.renewLease(CONTROL_TIMEOUT_MS);
+    } catch {
+      return this.#whileStarting(row, identity);
+    }
+    await this.#record(row, endpoint, status, known);
+    if (status.state === 'LOADING' || status.state === 'WARMING') await this.#whileStarting(row, identity);
+  }
+
+  /** Ends what takes longer to start than is allowed. */
+  async #whileStarting(row: Row, identity: ProcessIdentity): Promise<void> {
+    if (row.state === 'READY' || row.state === 'DRAINING') return;
+    const limit = this.#platform.config.REPLICA_START_SECONDS;
+    const seconds = (Date.now() - (row.startedAt?.getTime() ?? Date.now())) / 1000;
+    if (seconds > limit) {
+      const reason = `Not ready within ${limit} s (REPLICA_START_SECONDS).`;
+      await queries.updateReplica(this.#platform.db, row.id, { exitReason: reason });
+      signal(identity, 'SIGKILL');
+    }
+    this.#lookSoon();
+  }
+
+  #endpointOf(row: Row): string | null {
+    const ready = new ReplicaFiles(this.#platform.config, row.id).ready();
+    if (!ready || ready.pid !== row.pid) return null;
+    return row.endpoint ?? advertisedEndpoint(ready, this.#platform.config.REPLICA_ADVERTISE_HOST);
+  }
+
+  #clientOf(row: Row, endpoint: string): Known {
+    const known = this.#known.get(row.id);
+    if (known?.launch === row.launch) return known;
+    void known?.client.close();
+    const client = new ReplicaClient({ endpoint, token: row.token, modelName: '', versionNumber: 0 });
+    const fresh: Known = { launch: row.launch, client, recordedAt: 0 };
+    this.#known.set(row.id, fresh);
+    return fresh;
+  }
+
+  async #record(row: Row, endpoint: string, status: ReplicaStatus, known: Known): Promise<void> {
+    if (status.state === 'FAILED') return;
+    const changed = status.state !== row.state || row.endpoint !== endpoint;
+    if (!changed && Date.now() - known.recordedAt < RECORD_EVERY_MS) return;
+    known.recordedAt = Date.now();
+    await queries.updateReplica(this.#platform.db, row.id, {
+      state: status.state,
+      endpoint,
+      loadMs: status.loadMs,
+      warmUpMs: status.warmUpMs,
+      memoryBytes: status.memoryBytes,
+      inFlight: status.inFlight,
+      ...(status.state === 'READY' && row.state !== 'READY' ? { readyAt: new Date(), exitReason: null } : {}),
+    });
+    if (changed) await observe(this.#platform, row.deploymentId);
+  }
+
+  /** The process is gone: by our wish, by its own, or against both. */
+  async #ended(row: Row): Promise<void> {
+    const exit = new ReplicaFiles(this.#platform.config, row.id).exit();
+    if (row.state === 'DRAINING') return this.#exited(row, 'drained');
+    const reason =
+      exit?.code === 'LOAD_FAILED'
+        ? `The model could not be loaded: ${exit.message}`
+        : (exit?.message ?? row.exitReason ?? 'The process was killed or crashed.');
+    await this.#backOff(row, reason);
+  }
+
+  async #exited(row: Row, reason: string): Promise<void> {
+    this.#forget(row.id);
+    new ReplicaFiles(this.#platform.config, row.id).remove();
+    await queries.updateReplica(this.#platform.db, row.id, { state: 'EXITED', exitReason: reason });
+    this.#platform.announce('deployment', row.deploymentId);
+  }
+
+  async #backOff(row: Row, reason: string): Promise<void> {
+    this.#forget(row.id);
+    const restarts = row.restarts + 1;
+    const delay = restartDelayMs(restarts);
+    this.#platform.logger.warn({ replica: row.id, reason, restarts, delayMs: delay }, 'replica ended');
+    await queries.updateReplica(this.#platform.db, row.id, {
+      state: 'BACKING_OFF',
+      pid: null,
+      processStart: null,
+      endpoint: null,
+      token: null,
+      restarts,
+      nextRestartAt: new Date(Date.now() + delay),
+      exitReason: reason,
+      inFlight: 0,
+    });
+    await observe(this.#platform, row.deploymentId);
+    setTimeout(() => this.hurry(), delay + 10).unref();
+  }
+
+  #forget(id: string): void {
+    void this.#known.get(id)?.client.close();
+    this.#known.delete(id);
+  }
+}
+
+function identityOf(row: Row): ProcessIdentity | null {
+  return row.pid === null || row.processStart === null ? null : { pid: row.pid, start: row.processStart };
+}

@@ -1,0 +1,27 @@
+/** Brings a deployment's state in line with its replicas'. */
+import { observedState } from '../deployment/deployment.state.ts';
+import { changeState, findDeployments, touchDeployment } from '../deployment/deployment.queries.ts';
+import type { Platform } from '../platform/platform.ts';
+import { listReplicas } from './replica.queries.ts';
+
+/** Call it after a replica's state changed; it also tells the apis to look at their routes. */
+export async function observe(platform: Platform, deploymentId: string): Promise<void> {
+  const [deployment] = await findDeployments(platform.db, [deploymentId]);
+  if (!deployment) return;
+  const replicas = await listReplicas(platform.db, [deploymentId]);
+  const observed = observedState(
+    deployment.state,
+    deployment.desiredReplicas,
+    replicas.map((replica) => replica.state),
+  );
+  const isNew = observed && (observed.state !== deployment.state || observed.reason !== deployment.stateReason);
+  if (isNew) {
+    await changeState(platform.db, deploymentId, [deployment.state], {
+      state: observed.state,
+      stateReason: observed.reason,
+    });
+  } else {
+    await touchDeployment(platform.db, deploymentId);
+  }
+  platform.announce('deployment', deploymentId);
+}

@@ -1,0 +1,83 @@
+import { sql, type Insertable, type Selectable, type Updateable } from 'kysely';
+import type { Db } from '../platform/database.ts';
+import type { Replica } from '../platform/database.generated.ts';
+
+export type ReplicaRow = Selectable<Replica>;
+
+/** Adds a replica unless that place of the arm is taken. */
+export async function insertReplica(db: Db, replica: Insertable<Replica>): Promise<void> {
+  await db
+    .insertInto('replica')
+    .values(replica)
+    .onConflict((conflict) => conflict.columns(['armId', 'ordinal']).where('state', '<>', 'EXITED').doNothing())
+    .execute();
+}
+
+/** Of several deployments; those that have ended only when asked for. */
+export function listReplicas(db: Db, deploymentIds: readonly string[]): Promise<ReplicaRow[]> {
+  return db
+    .selectFrom('replica')
+    .selectAll()
+    .where('deploymentId', 'in', deploymentIds)
+    .where('state', '<>', 'EXITED')
+    .orderBy('ordinal')
+    .execute();
+}
+
+/**
+ * Takes or keeps charge of this host's replicas: those nobody has looked after lately, and this keeper's own.
+ * One statement, so two workers on a host never look after the same one.
+ */
+export function keepReplicas(
+  db: Db,
+  host: string,
+  keeper: string,
+  leaseSeconds: number,
+): Promise<ReplicaRow[]> {
+  return db
+    .updateTable('replica')
+    .set({ keeper, leaseUntil: sql`now() + make_interval(secs => ${leaseSeconds})` })
+    .where('hostId', '=', host)
+    .where('state', '<>', 'EXITED')
+    .where((eb) =>
+      eb.or([
+        eb('keeper', '=', keeper),
+        eb('keeper', 'is', null),
+        eb('leaseUntil', '<', sql<Date>`now()`),
+      ]),
+    )
+    .returningAll()
+    .execute();
+}
+
+/** Lets another worker on this host take over at once. */
+export async function releaseReplicas(db: Db, keeper: string): Promise<void> {
+  await db.updateTable('replica').set({ keeper: null }).where('keeper', '=', keeper).execute();
+}
+
+export async function updateReplica(db: Db, id: string, change: Updateable<Replica>): Promise<void> {
+  await db.updateTable('replica').set(change).where('id', '=', id).where('state', '<>', 'EXITED').execute();
+}
+
+/** Replicas of hosts from which nothing has been heard for `seconds`. */
+export function listLostReplicas(db: Db, seconds: number, limit: number): Promise<ReplicaRow[]> {
+  return db
+    .selectFrom('replica')
+    .selectAll()
+    .where('state', '<>', 'EXITED')
+    .where('leaseUntil', '<', sql<Date>`now() - make_interval(secs => ${seconds})`)
+    .limit(limit)
+    .execute();
+}
+
+/** Gives up a replica of a lost host, if it still is one; true when it was given up. */
+export async function giveUpReplica(db: Db, id: string, seconds: number, reason: string): Promise<boolean> {
+  const result = await db
+    .updateTable('replica')
+    .set({ state: 'EXITED', exitReason: reason })
+    .where('id', '=', id)
+    .where('state', '<>', 'EXITED')
+    .where('leaseUntil', '<', sql<Date>`now() - make_interval(secs => ${seconds})`)
+    .executeTakeFirst();
+  return result.numUpdatedRows === 1n;
+}

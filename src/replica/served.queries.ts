@@ -1,0 +1,29 @@
+import type { Db } from '../platform/database.ts';
+import type { Signature } from '../signature/signature.ts';
+
+export interface ServedVersion {
+  readonly modelName: string;
+  readonly versionNumber: number;
+  readonly modelFile: string;
+  readonly signature: Signature;
+  readonly threads: number;
+}
+
+/** What a replica of a deployment's version has to know. */
+export async function findServed(db: Db, versionId: string, deploymentId: string): Promise<ServedVersion> {
+  const row = await db
+    .selectFrom('version')
+    .innerJoin('model', 'model.id', 'version.modelId')
+    .innerJoin('deployment', (join) => join.on('deployment.id', '=', deploymentId))
+    .select([
+      'model.name as modelName',
+      'version.number as versionNumber',
+      'version.modelFile',
+      'version.signature',
+      'deployment.threads',
+    ])
+    .where('version.id', '=', versionId)
+    .executeTakeFirstOrThrow();
+  if (!row.signature || !row.modelFile) throw new Error(`Version ${versionId} is not READY.`);
+  return { ...row, signature: row.signature, modelFile: row.modelFile };
+}

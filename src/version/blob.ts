@@ -1,0 +1,46 @@
+/** The bytes behind versions: kept once, freed when the last version lets go. */
+import type { StagedFile } from '../platform/artifact-store.ts';
+import type { Db } from '../platform/database.ts';
+import type { Platform } from '../platform/platform.ts';
+import * as queries from './version.queries.ts';
+
+/**
+ * Gives staged files their names in the store and runs `work`, which refers to them, in one transaction.
+ * The blobs' rows are committed before the names exist, so a crash in between leaves a row that the sweep finds,
+ * never bytes that nobody knows of; and they are locked while `work` runs, so nobody frees them meanwhile.
+ */
+export async function keepFiles<T>(
+  platform: Platform,
+  files: readonly StagedFile[],
+  work: (tx: Db) => Promise<T>,
+): Promise<T> {
+  const blobs = [...new Map(files.map(({ digest, bytes }) => [digest, { digest, bytes }])).values()];
+  if (blobs.length > 0) await queries.announceBlobs(platform.db, blobs);
+  try {
+    return await platform.database.db.transaction().execute(async (tx) => {
+      await queries.holdBlobs(tx, blobs);
+      for (const file of files) await platform.store.keep(file);
+      return work(tx);
+    });
+  } catch (error) {
+    for (const { digest } of blobs) await freeBlob(platform, digest).catch(() => undefined);
+    throw error;
+  }
+}
+
+/** Deletes bytes unless a version holds them; the row's lock keeps an upload of the same bytes waiting. */
+export async function freeBlob(platform: Platform, digest: string): Promise<boolean> {
+  return platform.database.db.transaction().execute(async (tx) => {
+    if (!(await queries.lockBlob(tx, digest))) return false;
+    if (!(await queries.deleteFreeBlob(tx, digest))) return false;
+    await platform.store.remove(digest);
+    return true;
+  });
+}
+
+/** Frees what no version holds any more, a batch at a time. Returns how many. */
+export async function sweepBlobs(platform: Platform): Promise<number> {
+  const free = await queries.listFreeBlobs(platform.db, 100);
+  for (const digest of free) await freeBlob(platform, digest);
+  return free.length;
+}

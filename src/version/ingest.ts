@@ -1,0 +1,113 @@
+/** Ingest: PENDING → INGESTING → READY or REJECTED. Safe to run twice and to be killed at any line. */
+import { randomUUID } from 'node:crypto';
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Running } from '../operation/operation.ts';
+import { DomainError } from '../platform/errors.ts';
+import type { Db } from '../platform/database.ts';
+import type { Platform } from '../platform/platform.ts';
+import { freeBlob, keepFiles } from './blob.ts';
+import { inspectOnnx, type InspectionResult } from './inspection.ts';
+import type { Artifact } from './version.ts';
+import * as queries from './version.queries.ts';
+
+/** The upload cannot be served; its words are for the person who uploaded it. */
+class RejectedError extends DomainError {
+  readonly code = 'REJECTED';
+}
+
+type Ready = Extract<InspectionResult, { verdict: 'ready' }>;
+
+/** Does the ingest of the operation's version. */
+export async function ingestVersion(platform: Platform, running: Running): Promise<void> {
+  const { operation } = running;
+  const [version] = await queries.findVersions(platform.db, [operation.subjectId]);
+  if (!version || (version.status !== 'PENDING' && version.status !== 'INGESTING')) return;
+  await queries.setVersion(platform.db, version.id, { status: 'INGESTING' });
+  platform.announce('version', version.id);
+  const files = await queries.listArtifacts(platform.db, [version.id], 'UPLOADED');
+  running.progress(0n, version.bytes, 'reading the model');
+  await running.log(`Reading ${files.map((file) => file.path).join(', ')}.`);
+  const workDir = join(platform.config.DATA_DIR, 'work', randomUUID());
+  await mkdir(workDir, { recursive: true, mode: 0o700 });
+  try {
+    const result = await inspect(platform, running, files, workDir, version.givenSignature);
+    if (result.verdict === 'rejected') throw new RejectedError(result.reason);
+    for (const warning of result.warnings) await running.log(`Warning: ${warning}`);
+    await accept(platform, running, version.id, result);
+  } finally {
+    await rm(workDir, { recursive: true, force: true });
+  }
+  platform.announce('version', version.id);
+}
+
+function inspect(
+  platform: Platform,
+  running: Running,
+  files: readonly Artifact[],
+  workDir: string,
+  given: Parameters<typeof inspectOnnx>[0]['given'],
+): Promise<InspectionResult> {
+  return inspectOnnx(
+    {
+      files: files.map((file) => ({ path: file.path, storedAt: platform.store.pathOf(file.digest) })),
+      given,
+      servingTo: join(workDir, 'serving.onnx'),
+      workDir,
+    },
+    {
+      timeoutSeconds: platform.config.INGEST_TIMEOUT_SECONDS,
+      memoryBytes: platform.config.INGEST_MEMORY_BYTES,
+      signal: running.signal,
+    },
+  );
+}
+
+/** The derived graph gets its name, then the version becomes READY in the transaction that ends the operation. */
+async function accept(platform: Platform, running: Running, versionId: string, result: Ready): Promise<void> {
+  const { served } = result;
+  const staged = served ? [await platform.store.stageFile(served.path)] : [];
+  if (served && staged[0]) {
+    const [file] = staged;
+    await running.log(`Serving a derived graph (${served.transform}); the uploaded bytes stay as they are.`);
+    await keepFiles(platform, staged, async (tx) => {
+      await queries.deleteServing(tx, versionId);
+      await queries.insertArtifacts(tx, [
+        {
+          versionId,
+          role: 'SERVING',
+          path: result.modelFile,
+          digest: file.digest,
+          blobDigest: file.digest,
+          bytes: file.bytes,
+          mediaType: 'application/onnx',
+          transform: served.transform,
+        },
+      ]);
+    });
+  }
+  await running.log('The model loads and its signature is known.');
+  await running.finish((tx) =>
+    queries.setVersion(tx, versionId, {
+      status: 'READY',
+      statusReason: null,
+      signature: result.signature,
+      modelFile: result.modelFile,
+    }),
+  );
+}
+
+/** What a failed or cancelled ingest leaves: a REJECTED version that tells why, and no bytes. */
+export async function rejectVersion(
+  platform: Platform,
+  tx: Db,
+  versionId: string,
+  reason: string,
+): Promise<() => Promise<void>> {
+  await queries.setVersion(tx, versionId, { status: 'REJECTED', statusReason: reason });
+  const digests = await queries.releaseBlobs(tx, versionId);
+  return async () => {
+    for (const digest of digests) await freeBlob(platform, digest);
+    platform.announce('version', versionId);
+  };
+}
