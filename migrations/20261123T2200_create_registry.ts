@@ -107,6 +107,7 @@ const statements = [
     digest text not null,
     given_signature jsonb,
     signature jsonb,
+    model_file text,
     operation_id uuid not null constraint version_operation_fkey references operation,
     constraint version_number_key unique (model_id, number)
   )`,

@@ -17,6 +17,7 @@ export const environment = z.object({
   HOST: text().default('127.0.0.1').describe('Address the api listens on. Anything but loopback needs `ADMIN_TOKEN_FILE`.'),
   PORT: integer(4000, 0, 65_535).describe('Port of the api; 0 picks a free one.'),
   ADMIN_TOKEN_FILE: text().optional().describe('File whose content (at least 32 characters) is the token of the first ADMIN. Set: every caller needs a token, on loopback too.'),
+  ALLOWED_ORIGINS: z.string().default('').transform((list) => list.split(',').map((origin) => origin.trim()).filter(Boolean)).describe('Origins of pages on other hosts that may use the api, separated by commas, such as `https://app.example`.'),
   HOST_ID: text().optional().describe('Name of this host towards the others. Default: kept in `<DATA_DIR>/host-id`.'),
   REPLICA_ADVERTISE_HOST: text().optional().describe('Address under which the apis on other hosts reach this host\'s replicas. Not set: Unix sockets, for this host only.'),
   REDIS_PREFIX: z.string().regex(/^[a-z0-9-]{1,64}$/).default('modelarium').describe('Prefix of every Redis key.'),

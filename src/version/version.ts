@@ -1,5 +1,6 @@
 /** Versions: immutable bytes with what they mean. */
 import { createHash } from 'node:crypto';
+import type { Readable } from 'node:stream';
 import { may, requireRole, type Viewer } from '../access/access.ts';
 import { getModel, type Model } from '../model/model.ts';
 import { takeNumber } from '../model/model.queries.ts';
@@ -22,11 +23,15 @@ import type { VersionRow } from './version.row.ts';
 export type Version = VersionRow;
 export type Artifact = queries.ArtifactRow;
 
-/** A file on its way: nothing of it is read before `store` is called. */
+/** A file on its way: nothing of it is read before `open` is called, and files come in the sender's order. */
 export interface IncomingFile {
-  /** As its sender named it; `/` separates folders. */
+  /** The name that its sender gave it (`/` separates folders) and its bytes. */
+  open(): Promise<{ readonly fileName: string; readonly stream: Readable }>;
+}
+
+/** A stored file under its checked path. */
+interface NamedFile extends StagedFile {
   readonly path: string;
-  store(): Promise<StagedFile>;
 }
 
 export interface CreateVersion {
@@ -45,7 +50,12 @@ export async function createVersion(platform: Platform, viewer: Viewer, input: C
   const model = await getModel(platform, viewer, input.modelId);
   requireRole(viewer, model.projectId, 'AUTHOR', `Model ${model.name}`);
   const message = checkText(['message'], input.message);
-  const paths = checkPaths(input.files, platform.config.MAX_FILES);
+  const { MAX_FILES } = platform.config;
+  if (input.files.length === 0 || input.files.length > MAX_FILES) {
+    throw ValidationError.of(['files'], `1 to ${MAX_FILES} files`, String(input.files.length), {
+      hint: 'The largest number is MAX_FILES.',
+    });
+  }
   const staged = await storeAll(platform, input.files);
   try {
     const version = await keepFiles(platform, staged, async (tx) => {
@@ -68,20 +78,20 @@ export async function createVersion(platform: Platform, viewer: Viewer, input: C
         authorKind: viewer.kind,
         format: 'ONNX',
         bytes,
-        digest: digestOf(paths, staged),
+        digest: digestOf(staged),
         givenSignature: input.signature ? JSON.stringify(input.signature) : null,
         operationId: operation.id,
       });
       await queries.insertArtifacts(
         tx,
-        staged.map((file, index) => ({
+        staged.map((file) => ({
           versionId: id,
-          role: 'UPLOADED',
-          path: paths[index] as string,
+          role: 'UPLOADED' as const,
+          path: file.path,
           digest: file.digest,
           blobDigest: file.digest,
           bytes: file.bytes,
-          mediaType: paths[index]?.endsWith('.onnx') ? 'application/onnx' : 'application/octet-stream',
+          mediaType: file.path.endsWith('.onnx') ? 'application/onnx' : 'application/octet-stream',
         })),
       );
       return version;
@@ -104,26 +114,10 @@ async function enqueue(platform: Platform, version: Version): Promise<void> {
   }
 }
 
-function checkPaths(files: readonly IncomingFile[], maxFiles: number): string[] {
-  if (files.length === 0 || files.length > maxFiles) {
-    throw ValidationError.of(['files'], `1 to ${maxFiles} files`, String(files.length), {
-      hint: 'The largest number is MAX_FILES.',
-    });
-  }
-  const paths = files.map((file) => file.path.normalize('NFC'));
-  paths.forEach((path, index) => {
-    const at = ['files', index];
-    if (path.length > 255 || !isPlainRelativePath(path)) {
-      throw ValidationError.of(at, 'a file name of at most 255 characters without "..", "\\" or a leading "/"', shown(path));
-    }
-    if (paths.indexOf(path) !== index) throw ValidationError.of(at, 'each file name once', shown(path));
-  });
-  return paths;
-}
-
 /** Stores all or nothing: when one fails, those already stored are discarded. */
-async function storeAll(platform: Platform, files: readonly IncomingFile[]): Promise<StagedFile[]> {
-  const results = await Promise.allSettled(files.map((file) => file.store()));
+async function storeAll(platform: Platform, files: readonly IncomingFile[]): Promise<NamedFile[]> {
+  const seen = new Set<string>();
+  const results = await Promise.allSettled(files.map((file, index) => storeOne(platform, file, index, seen)));
   const failed = results.find((result) => result.status === 'rejected');
   const stored = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
   if (!failed) return stored;
@@ -131,12 +125,42 @@ async function storeAll(platform: Platform, files: readonly IncomingFile[]): Pro
   throw failed.reason;
 }
 
+/** Its name is checked before the first of its bytes is stored. */
+async function storeOne(
+  platform: Platform,
+  file: IncomingFile,
+  index: number,
+  seen: Set<string>,
+): Promise<NamedFile> {
+  const { fileName, stream } = await file.open();
+  try {
+    const path = checkPath(['files', index], fileName);
+    if (seen.has(path)) throw ValidationError.of(['files', index], 'each file name once', shown(path));
+    seen.add(path);
+    return { path, ...(await platform.store.stage(stream, platform.config.MAX_FILE_BYTES)) };
+  } catch (error) {
+    stream.resume();
+    throw error;
+  }
+}
+
+function checkPath(at: readonly (string | number)[], fileName: string): string {
+  const path = fileName.normalize('NFC');
+  if (path.length > 255 || !isPlainRelativePath(path)) {
+    throw ValidationError.of(
+      at,
+      'a file name of at most 255 characters without "..", "\\" or a leading "/"',
+      shown(path),
+    );
+  }
+  return path;
+}
+
 /** One file: its SHA-256. Several: the SHA-256 of their sorted manifest, a line `<digest>  <path>` each (as sha256sum prints). */
-function digestOf(paths: readonly string[], files: readonly StagedFile[]): string {
-  if (files.length === 1) return (files[0] as StagedFile).digest;
-  const lines = files.map((file, index) => ({ path: paths[index] as string, digest: file.digest }));
-  lines.sort((a, b) => (a.path < b.path ? -1 : 1));
-  const manifest = lines.map(({ path, digest }) => `${digest}  ${path}\n`).join('');
+function digestOf(files: readonly NamedFile[]): string {
+  if (files.length === 1) return (files[0] as NamedFile).digest;
+  const sorted = files.toSorted((a, b) => (a.path < b.path ? -1 : 1));
+  const manifest = sorted.map(({ path, digest }) => `${digest}  ${path}\n`).join('');
   return createHash('sha256').update(manifest).digest('hex');
 }
 

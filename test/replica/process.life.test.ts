@@ -110,8 +110,8 @@ test.each(['SIGTERM', '/drain'] as const)('%s lets it finish what it has', async
 test('killed in the middle, it is unreachable at once', async () => {
   replica = await startReplica('breast-cancer', 'v5-slow');
   await replica.settled();
-  const calls = [1, 2, 3].map(() =>
-    replica!.client.infer(row(8), null, { alone: true, timeoutMs: 3_600_000 }),
+  const calls = separateRuns.map((outputs) =>
+    replica!.client.infer(row(8), outputs, { timeoutMs: 3_600_000 }),
   );
   await calls[0];
   replica.child.kill('SIGKILL');

@@ -1,0 +1,252 @@
+import {
+  createDeployment,
+  getDeployment,
+  undeploy,
+  type Arm,
+  type Deployment,
+} from '#src/deployment/deployment.ts';
+import { changesOf } from '#src/events.ts';
+import {
+  armRoles,
+  deploymentStates,
+  invalidOutputPolicies,
+  replicaStates,
+} from '#src/platform/database.types.ts';
+import { NotReadyError } from '#src/platform/errors.ts';
+import type { ReplicaRow } from '#src/replica/replica.queries.ts';
+import { ActorType } from './actor.ts';
+import { builder } from './builder.ts';
+import { expected } from './errors.ts';
+import { idOf, refOf } from './global-id.ts';
+import { OperationType } from './operation.ts';
+import { ProjectType } from './project.ts';
+import { SignatureType } from './signature.ts';
+import { VersionType } from './version.ts';
+import { watched } from './watch.ts';
+
+const DeploymentStateEnum = builder.enumType('DeploymentState', {
+  description: 'How a deployment is.',
+  values: described(deploymentStates, {
+    PENDING: 'Waits for a worker.',
+    PROVISIONING: 'Its replicas are starting.',
+    LIVE: 'Every wanted replica is ready.',
+    DEGRADED: 'Fewer replicas are ready than wanted; they are being restarted.',
+    FAILED: 'It did not come up; `stateReason` tells why.',
+    STOPPING: 'Takes no new prediction; its replicas finish and end.',
+    STOPPED: 'Out of service for good.',
+  }),
+});
+const DeploymentTargetEnum = builder.enumType('DeploymentTarget', {
+  description: 'Where its replicas run.',
+  values: { LOCAL: { description: 'As processes on the hosts of the workers.' } },
+});
+const ArmRoleEnum = builder.enumType('ArmRole', {
+  description: 'What an arm is there for.',
+  values: described(armRoles, {
+    STABLE: 'Answers.',
+    CANDIDATE: 'Answers a share, and is watched.',
+    SHADOW: 'Gets copies; its answers are compared and thrown away.',
+  }),
+});
+const ReplicaStateEnum = builder.enumType('ReplicaState', {
+  description: 'How far a replica is.',
+  values: described(replicaStates, {
+    STARTING: 'Wanted; its process is not there yet.',
+    LOADING: 'Reads the model.',
+    WARMING: 'Runs the model a few times before it counts.',
+    READY: 'Answers.',
+    DRAINING: 'Finishes what it has, then ends.',
+    BACKING_OFF: 'Ended against our wish; starts again at `nextRestartAt`.',
+    EXITED: 'Ended for good.',
+  }),
+});
+const InvalidOutputPolicyEnum = builder.enumType('InvalidOutputPolicy', {
+  description: 'What becomes of an answer with NaN or an infinity.',
+  values: described(invalidOutputPolicies, {
+    FAIL: 'The prediction fails with a ModelError.',
+    RETURN: 'It is returned with a warning.',
+  }),
+});
+
+function described<T extends string>(names: readonly T[], texts: Record<T, string>): Record<T, { description: string }> {
+  return Object.fromEntries(names.map((name) => [name, { description: texts[name] }])) as Record<
+    T,
+    { description: string }
+  >;
+}
+
+const ReplicaType = builder.objectRef<ReplicaRow>('Replica').implement({
+  description: 'One process that serves one version.',
+  fields: (t) => ({
+    id: t.globalID({ description: 'Global id.', resolve: (replica) => ({ id: replica.id, type: 'Replica' }) }),
+    host: t.exposeString('hostId', { description: 'Where it runs.' }),
+    state: t.expose('state', { type: ReplicaStateEnum, description: 'How far it is.' }),
+    startedAt: t.expose('startedAt', { type: 'DateTime', nullable: true, description: 'When its process was started.' }),
+    loadMs: t.exposeFloat('loadMs', { nullable: true, description: 'Milliseconds that reading the model took.' }),
+    warmUpMs: t.exposeFloat('warmUpMs', { nullable: true, description: 'Milliseconds that warming up took.' }),
+    memoryBytes: t.expose('memoryBytes', {
+      type: 'BigInt',
+      nullable: true,
+      description: 'Resident memory of its process in bytes, to about 5 s.',
+    }),
+    inFlight: t.exposeInt('inFlight', { description: 'Requests it is working on, to about 5 s.' }),
+    restarts: t.exposeInt('restarts', { description: 'How often it ended against our wish.' }),
+    nextRestartAt: t.expose('nextRestartAt', {
+      type: 'DateTime',
+      nullable: true,
+      description: 'When it starts again, while it backs off.',
+    }),
+    exitReason: t.exposeString('exitReason', { nullable: true, description: 'Why it ended the last time.' }),
+  }),
+});
+
+const ArmType = builder.objectRef<Arm>('Arm').implement({
+  description: 'A version that gets a share of the traffic.',
+  fields: (t) => ({
+    name: t.exposeString('name', { description: 'Its name within the deployment.' }),
+    role: t.expose('role', { type: ArmRoleEnum, description: 'What it is there for.' }),
+    weight: t.exposeFloat('weight', { description: 'Its share of the traffic, 0 to 1.' }),
+    version: t.field({
+      type: VersionType,
+      description: 'What it serves.',
+      resolve: async (arm, _args, { loaders }) => (await loaders.version.load(arm.versionId))!,
+    }),
+    replicas: t.field({
+      type: [ReplicaType],
+      description: 'Its processes, those that have ended for good left out.',
+      resolve: async (arm, _args, { loaders }) =>
+        (await loaders.replicas.load(arm.deploymentId)).filter((replica) => replica.armId === arm.id),
+    }),
+    ready: t.boolean({
+      description: 'Whether at least one of its replicas answers.',
+      resolve: async (arm, _args, { loaders }) =>
+        (await loaders.replicas.load(arm.deploymentId)).some(
+          (replica) => replica.armId === arm.id && replica.state === 'READY',
+        ),
+    }),
+  }),
+});
+
+export const DeploymentType = builder.objectRef<Deployment>('Deployment');
+builder.node(DeploymentType, {
+  description: 'A named endpoint on which a version answers.',
+  authScopes: (deployment) => ({ inProject: { project: deployment.projectId, role: 'READER' } }),
+  id: { resolve: (deployment) => deployment.id, description: 'Global id.' },
+  loadManyWithoutCache: (ids, { loaders }) => ids.map((id) => loaders.deployment.load(id)),
+  fields: (t) => ({
+    name: t.exposeString('name', { description: 'Unique among those of the project that are not STOPPED.' }),
+    project: t.field({
+      type: ProjectType,
+      description: 'The project it belongs to.',
+      resolve: async (deployment, _args, { loaders }) => (await loaders.project.load(deployment.projectId))!,
+    }),
+    state: t.expose('state', { type: DeploymentStateEnum, description: 'How it is.' }),
+    stateReason: t.exposeString('stateReason', { nullable: true, description: 'Why it is so.' }),
+    target: t.field({
+      type: DeploymentTargetEnum,
+      description: 'Where its replicas run.',
+      resolve: () => 'LOCAL' as const,
+    }),
+    desiredReplicas: t.exposeInt('desiredReplicas', { description: 'How many replicas each arm should have.' }),
+    threads: t.exposeInt('threads', { description: 'Threads that each replica runs the model with.' }),
+    invalidOutputs: t.expose('invalidOutputs', {
+      type: InvalidOutputPolicyEnum,
+      description: 'What becomes of an answer with NaN or an infinity.',
+    }),
+    createdAt: t.expose('createdAt', { type: 'DateTime', description: 'When it was created.' }),
+    createdBy: t.field({
+      type: ActorType,
+      description: 'Who created it.',
+      resolve: (deployment) => ({ name: deployment.createdByName, kind: deployment.createdByKind }),
+    }),
+    operation: t.field({
+      type: OperationType,
+      nullable: true,
+      description: 'The work on it that was last asked for.',
+      resolve: async (deployment, _args, { loaders }) =>
+        deployment.operationId === null ? null : ((await loaders.operation.load(deployment.operationId)) ?? null),
+    }),
+    arms: t.field({
+      type: [ArmType],
+      description: 'Its versions with their shares of the traffic, by name.',
+      resolve: (deployment, _args, { loaders }) => loaders.arms.load(deployment.id),
+    }),
+    signature: t.field({
+      type: SignatureType,
+      description: 'What it takes and answers: the signature of the stable version.',
+      resolve: async (deployment, _args, { loaders }) => {
+        const arms = await loaders.arms.load(deployment.id);
+        const stable = arms.find((arm) => arm.role === 'STABLE') ?? arms[0];
+        const version = stable && (await loaders.version.load(stable.versionId));
+        if (!version?.signature) throw new NotReadyError('The deployment has no version that is READY.');
+        return version.signature;
+      },
+    }),
+  }),
+});
+export const DeploymentConnection = builder.connectionObject(
+  { type: DeploymentType, name: 'DeploymentConnection', description: 'A page of deployments.' },
+  { name: 'DeploymentEdge', description: 'A deployment in a page.' },
+);
+
+const CreateDeploymentInput = builder.inputType('CreateDeploymentInput', {
+  description: 'A new deployment.',
+  fields: (t) => ({
+    project: t.string({ required: true, description: 'Name of the project.' }),
+    name: t.string({ required: true, description: 'Letters, digits, ".", "_", "-"; 100 characters at most.' }),
+    version: t.field({ type: 'VersionRef', required: true, description: 'What to serve: a version that is READY.' }),
+    replicas: t.int({ defaultValue: 1, description: 'How many processes, 1 to 64.' }),
+    threads: t.int({ defaultValue: 1, description: 'Threads of each; 1 is fastest for small models.' }),
+    invalidOutputs: t.field({
+      type: InvalidOutputPolicyEnum,
+      defaultValue: 'FAIL',
+      description: 'What becomes of an answer with NaN or an infinity.',
+    }),
+  }),
+});
+const UndeployInput = builder.inputType('UndeployInput', {
+  description: 'A deployment to stop.',
+  fields: (t) => ({ deployment: t.id({ required: true, description: 'Its global id, or `project/name`.' }) }),
+});
+
+builder.mutationFields((t) => ({
+  createDeployment: t.field({
+    type: DeploymentType,
+    description: 'Puts a version into service under a name: watch subscription `deployment` until it is LIVE. Needs OPERATOR.',
+    errors: { types: [...expected.create, NotReadyError] },
+    args: { input: t.arg({ type: CreateDeploymentInput, required: true, description: 'The new deployment.' }) },
+    resolve: (_root, { input }, { platform, viewer }) =>
+      createDeployment(platform, viewer, {
+        project: input.project,
+        name: input.name,
+        version: refOf(['version'], 'Version', input.version),
+        replicas: input.replicas ?? 1,
+        threads: input.threads ?? 1,
+        invalidOutputs: input.invalidOutputs ?? 'FAIL',
+      }),
+  }),
+  undeploy: t.field({
+    type: DeploymentType,
+    description:
+      'Takes a deployment out of service for good: what is in flight is answered, nothing new is accepted. Needs OPERATOR.',
+    errors: { types: expected.change },
+    args: { input: t.arg({ type: UndeployInput, required: true, description: 'Which.' }) },
+    resolve: (_root, { input }, { platform, viewer }) =>
+      undeploy(platform, viewer, refOf(['deployment'], 'Deployment', input.deployment)),
+  }),
+}));
+
+builder.subscriptionField('deployment', (t) =>
+  t.field({
+    type: DeploymentType,
+    description: 'A deployment with its replicas: at once, then at every change, until it is STOPPED.',
+    args: { id: t.arg.id({ required: true, description: 'Its global id.' }) },
+    subscribe: async (_root, args, { platform, viewer, services }, info) => {
+      const id = idOf(['id'], 'Deployment', args.id);
+      await getDeployment(platform, viewer, id);
+      const hints = (signal: AbortSignal) => changesOf(services.feed, 'deployment', id, signal);
+      return watched(info, hints, () => getDeployment(platform, viewer, id), ({ state }) => state === 'STOPPED');
+    },
+    resolve: (deployment: Deployment) => deployment,
+  }),
+);

@@ -1,0 +1,27 @@
+/** Global ids: `Type:uuid` in base64, as the relay plugin makes them. */
+import { shown } from '#src/name/name.ts';
+import { ValidationError } from '#src/platform/errors.ts';
+import { isId } from '#src/platform/id.ts';
+
+function decode(id: string): { type: string; id: string } | undefined {
+  const [type, inner, more] = Buffer.from(id, 'base64').toString('utf8').split(':');
+  return type && inner && more === undefined && isId(inner) ? { type, id: inner } : undefined;
+}
+
+/**
+ * The inner id of a global id of one type.
+ * @throws ValidationError at `path` for anything else, naming the type that was found.
+ */
+export function idOf(path: readonly string[], type: string, globalId: string): string {
+  const decoded = decode(globalId);
+  if (decoded?.type === type) return decoded.id;
+  throw ValidationError.of(path, `the id of a ${type}`, decoded ? `the id of a ${decoded.type}` : shown(globalId));
+}
+
+/** The inner id where it is a global id of that type, else the text as it is: a reference by name. */
+export function refOf(path: readonly string[], type: string, ref: string): string {
+  const decoded = decode(ref);
+  if (!decoded) return ref;
+  if (decoded.type === type) return decoded.id;
+  throw ValidationError.of(path, `a ${type}`, `the id of a ${decoded.type}`);
+}

@@ -1,0 +1,17 @@
+/** Imports every type once, so that all of them are registered, and builds the schema. */
+import './scalars.ts';
+import './errors.ts';
+import './actor.ts';
+import './project.ts';
+import './token.ts';
+import './viewer.ts';
+import './model.ts';
+import './signature.ts';
+import './version.ts';
+import './operation.ts';
+import './deployment.ts';
+import './prediction.ts';
+import './metric.ts';
+import { builder } from './builder.ts';
+
+export const schema = builder.toSchema();

@@ -1,0 +1,31 @@
+import type { GraphQLResolveInfo } from 'graphql';
+
+/**
+ * Reads a row at every hint and yields it when it differs from what was yielded before; ends after `isOver`.
+ * Hints that come while nobody reads fold into one, so a slow reader costs no memory.
+ */
+export async function* watched<T>(
+  info: GraphQLResolveInfo,
+  hints: (signal: AbortSignal) => AsyncIterable<void>,
+  read: () => Promise<T>,
+  isOver: (value: T) => boolean,
+): AsyncGenerator<T, void, void> {
+  const ending = new AbortController();
+  const outer = info.getAbortSignal();
+  const abort = (): void => ending.abort();
+  outer?.addEventListener('abort', abort, { once: true });
+  let before: string | undefined;
+  try {
+    for await (const _hint of hints(ending.signal)) {
+      const value = await read();
+      const now = JSON.stringify(value, (_key, part: unknown) => (typeof part === 'bigint' ? String(part) : part));
+      if (now === before) continue;
+      before = now;
+      yield value;
+      if (isOver(value)) return;
+    }
+  } finally {
+    ending.abort();
+    outer?.removeEventListener('abort', abort);
+  }
+}

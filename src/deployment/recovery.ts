@@ -1,0 +1,37 @@
+/** Replicas of a host from which nothing is heard: given up, and started again on the host that notices. */
+import type { Platform } from '../platform/platform.ts';
+import { observe } from '../replica/observe.ts';
+import { giveUpReplica, insertReplica, listLostReplicas } from '../replica/replica.queries.ts';
+import { newId } from '../platform/id.ts';
+import { findDeployments } from './deployment.queries.ts';
+import { answers } from './deployment.state.ts';
+
+/** Twice what lets a replica end itself on a host that is only cut off: never more of them than wanted for long. */
+const SILENCE_FACTOR = 2;
+
+/** @returns how many were given up. */
+export async function recoverLostReplicas(platform: Platform): Promise<number> {
+  const silence = platform.config.REPLICA_LEASE_SECONDS * SILENCE_FACTOR;
+  const lost = await listLostReplicas(platform.db, silence, 100);
+  for (const replica of lost) {
+    if (replica.hostId === platform.config.HOST_ID) continue;
+    const reason = `Host ${replica.hostId} has not been heard of for ${silence} s.`;
+    if (!(await giveUpReplica(platform.db, replica.id, silence, reason))) continue;
+    platform.logger.warn({ replica: replica.id, host: replica.hostId }, 'replica of a lost host given up');
+    const [deployment] = await findDeployments(platform.db, [replica.deploymentId]);
+    if (deployment && answers(deployment.state)) {
+      const { deploymentId, armId, versionId, ordinal, protocolVersion } = replica;
+      await insertReplica(platform.db, {
+        id: newId(),
+        deploymentId,
+        armId,
+        versionId,
+        ordinal,
+        protocolVersion,
+        hostId: platform.config.HOST_ID,
+      });
+    }
+    await observe(platform, replica.deploymentId);
+  }
+  return lost.length;
+}

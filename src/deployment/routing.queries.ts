@@ -1,0 +1,98 @@
+import { sql } from 'kysely';
+import { jsonArrayFrom } from 'kysely/helpers/postgres';
+import type { Db } from '../platform/database.ts';
+import type { DeploymentState, InvalidOutputPolicy } from '../platform/database.types.ts';
+import type { Signature } from '../signature/signature.ts';
+
+export interface RouteRow {
+  id: string;
+  projectId: string;
+  /** `project/name` */
+  label: string;
+  state: DeploymentState;
+  stateReason: string | null;
+  invalidOutputs: InvalidOutputPolicy;
+  arms: {
+    id: string;
+    name: string;
+    weight: number;
+    versionId: string;
+    versionNumber: number;
+    modelName: string;
+    signature: Signature;
+  }[];
+  replicas: { id: string; armId: string; hostId: string; launch: number; endpoint: string; token: string | null }[];
+}
+
+/** Routes of some deployments, or of all that are not STOPPED (their number does not grow with traffic). */
+export async function listRoutes(db: Db, ids: readonly string[] | null): Promise<RouteRow[]> {
+  const rows = await db
+    .selectFrom('deployment as d')
+    .innerJoin('project as p', 'p.id', 'd.projectId')
+    .select((eb) => [
+      'd.id',
+      'd.projectId',
+      sql<string>`p.name || '/' || d.name`.as('label'),
+      'd.state',
+      'd.stateReason',
+      'd.invalidOutputs',
+      jsonArrayFrom(
+        eb
+          .selectFrom('arm as a')
+          .innerJoin('version as v', 'v.id', 'a.versionId')
+          .innerJoin('model as m', 'm.id', 'v.modelId')
+          .whereRef('a.deploymentId', '=', 'd.id')
+          .where('v.signature', 'is not', null)
+          .select([
+            'a.id',
+            'a.name',
+            'a.weight',
+            'a.versionId as versionId',
+            'v.number as versionNumber',
+            'm.name as modelName',
+            'v.signature',
+          ])
+          .orderBy('a.name'),
+      ).as('arms'),
+      jsonArrayFrom(
+        eb
+          .selectFrom('replica as r')
+          .whereRef('r.deploymentId', '=', 'd.id')
+          .where('r.state', '=', 'READY')
+          .where('r.endpoint', 'is not', null)
+          .select(['r.id', 'r.armId as armId', 'r.hostId as hostId', 'r.launch', 'r.endpoint', 'r.token'])
+          .orderBy('r.ordinal'),
+      ).as('replicas'),
+    ])
+    .$if(ids === null, (query) => query.where('d.state', '<>', 'STOPPED'))
+    .$if(ids !== null, (query) => query.where('d.id', 'in', ids ?? []))
+    .execute();
+  return rows as unknown as RouteRow[];
+}
+
+/** Deployments whose routes may have changed lately. */
+export async function listChanged(db: Db, seconds: number): Promise<string[]> {
+  const rows = await db
+    .selectFrom('deployment')
+    .select('id')
+    .where('changedAt', '>', sql<Date>`clock_timestamp() - make_interval(secs => ${seconds})`)
+    .execute();
+  return rows.map((row) => row.id);
+}
+
+/** The deployment called `project/name`; one that was stopped only when there is no other. */
+export async function findIdByLabel(db: Db, label: string): Promise<string | undefined> {
+  const [project, name, more] = label.split('/');
+  if (!project || !name || more !== undefined) return undefined;
+  const row = await db
+    .selectFrom('deployment as d')
+    .innerJoin('project as p', 'p.id', 'd.projectId')
+    .select('d.id')
+    .where('p.name', '=', project)
+    .where('d.name', '=', name)
+    .orderBy(sql`d.state = 'STOPPED'`)
+    .orderBy('d.id', 'desc')
+    .limit(1)
+    .executeTakeFirst();
+  return row?.id;
+}

@@ -1,0 +1,201 @@
+/**
+ * Where predictions go: an in-memory table of deployments, their arms and ready replicas, refreshed on every
+ * notification and by a poll, so that a lost notification costs a second at most and PostgreSQL is not asked per
+ * prediction.
+ */
+import { ReplicaClient } from '../inference/replica-client.ts';
+import type { ChangeFeed } from '../events.ts';
+import type { DeploymentState, InvalidOutputPolicy } from '../platform/database.types.ts';
+import { isId } from '../platform/id.ts';
+import type { Platform } from '../platform/platform.ts';
+import type { Signature } from '../signature/signature.ts';
+import * as queries from './routing.queries.ts';
+
+export interface ReplicaRoute {
+  readonly id: string;
+  readonly launch: number;
+  readonly client: ReplicaClient;
+  /** Requests of this process under way there. */
+  inFlight: number;
+  /** performance.now() until which it is passed over, because it could not be reached. */
+  shunUntil: number;
+}
+
+export interface ArmRoute {
+  readonly id: string;
+  readonly name: string;
+  readonly weight: number;
+  readonly versionId: string;
+  readonly signature: Signature;
+  readonly replicas: readonly ReplicaRoute[];
+}
+
+export interface DeploymentRoute {
+  readonly id: string;
+  readonly projectId: string;
+  readonly label: string;
+  readonly state: DeploymentState;
+  readonly stateReason: string | null;
+  readonly invalidOutputs: InvalidOutputPolicy;
+  readonly arms: readonly ArmRoute[];
+}
+
+const POLL_MS = 1_000;
+/** Rows of a transaction that commits late carry an earlier time: look back this far each time. */
+const OVERLAP_SECONDS = 10;
+const RELOAD_EVERY = 60;
+
+export class RouteTable {
+  readonly #platform: Platform;
+  readonly #byId = new Map<string, DeploymentRoute>();
+  readonly #byLabel = new Map<string, string>();
+  readonly #replicas = new Map<string, ReplicaRoute>();
+  readonly #stopWatching: () => void;
+  readonly #timer: NodeJS.Timeout;
+  #polls = 0;
+  #polling = false;
+  #closed = false;
+
+  constructor(platform: Platform, feed: ChangeFeed) {
+    this.#platform = platform;
+    this.#stopWatching = feed.watchAll('deployment', (id) => {
+      if (id === null) void this.#poll();
+      else if (isId(id)) void this.load([id]).catch(() => undefined);
+    });
+    this.#timer = setInterval(() => void this.#poll(), POLL_MS);
+  }
+
+  /** By id or `project/name`; undefined when it is not known here (it may still exist: `find`). */
+  get(ref: string): DeploymentRoute | undefined {
+    return this.#byId.get(ref) ?? this.#byId.get(this.#byLabel.get(ref) ?? '');
+  }
+
+  /** As `get`, asking PostgreSQL where it is not known. */
+  async find(ref: string): Promise<DeploymentRoute | undefined> {
+    const known = this.get(ref);
+    if (known) return known;
+    const id = isId(ref) ? ref : await queries.findIdByLabel(this.#platform.db, ref.normalize('NFC'));
+    if (id === undefined) return undefined;
+    await this.load([id]);
+    return this.#byId.get(id);
+  }
+
+  /** Reads deployments anew. */
+  async load(ids: readonly string[] | null): Promise<void> {
+    const rows = await queries.listRoutes(this.#platform.db, ids);
+    if (this.#closed) return;
+    const found = new Set(rows.map((row) => row.id));
+    for (const id of ids ?? [...this.#byId.keys()]) if (!found.has(id)) this.#forget(id);
+    for (const row of rows) this.#put(row);
+    this.#dropUnused();
+  }
+
+  #put(row: queries.RouteRow): void {
+    const arms = row.arms.map((arm) => ({
+      id: arm.id,
+      name: arm.name,
+      weight: arm.weight,
+      versionId: arm.versionId,
+      signature: this.#signature(row.id, arm),
+      replicas: row.replicas
+        .filter((replica) => replica.armId === arm.id && this.#isReachable(replica))
+        .map((replica) => this.#replica(replica, arm)),
+    }));
+    const { id, projectId, label, state, stateReason, invalidOutputs } = row;
+    this.#byId.set(id, { id, projectId, label, state, stateReason, invalidOutputs, arms });
+    if (state !== 'STOPPED') this.#byLabel.set(label, id);
+    else if (this.#byLabel.get(label) === id) this.#byLabel.delete(label);
+  }
+
+  /** Keeps the object of an unchanged version: what was compiled for it hangs on its identity. */
+  #signature(deploymentId: string, arm: queries.RouteRow['arms'][number]): Signature {
+    const known = this.#byId.get(deploymentId)?.arms.find((old) => old.versionId === arm.versionId);
+    return known?.signature ?? arm.signature;
+  }
+
+  #isReachable(replica: queries.RouteRow['replicas'][number]): boolean {
+    return !replica.endpoint.startsWith('unix:') || replica.hostId === this.#platform.config.HOST_ID;
+  }
+
+  #replica(row: queries.RouteRow['replicas'][number], arm: queries.RouteRow['arms'][number]): ReplicaRoute {
+    const key = `${row.id}:${row.launch}`;
+    const known = this.#replicas.get(key);
+    if (known) return known;
+    const { modelName, versionNumber } = arm;
+    const client = new ReplicaClient({ endpoint: row.endpoint, token: row.token, modelName, versionNumber });
+    const fresh: ReplicaRoute = { id: row.id, launch: row.launch, client, inFlight: 0, shunUntil: 0 };
+    this.#replicas.set(key, fresh);
+    return fresh;
+  }
+
+  #forget(id: string): void {
+    const old = this.#byId.get(id);
+    this.#byId.delete(id);
+    if (old && this.#byLabel.get(old.label) === id) this.#byLabel.delete(old.label);
+  }
+
+  #dropUnused(): void {
+    const used = new Set<ReplicaRoute>();
+    for (const { arms } of this.#byId.values()) for (const arm of arms) for (const one of arm.replicas) used.add(one);
+    for (const [key, replica] of this.#replicas) {
+      if (used.has(replica)) continue;
+      this.#replicas.delete(key);
+      // Answers under way still arrive.
+      void replica.client.close();
+    }
+  }
+
+  async #poll(): Promise<void> {
+    if (this.#polling || this.#closed) return;
+    this.#polling = true;
+    try {
+      const all = this.#polls++ % RELOAD_EVERY === 0;
+      const ids = all ? null : await queries.listChanged(this.#platform.db, OVERLAP_SECONDS);
+      if (ids === null || ids.length > 0) await this.load(ids);
+    } catch (error) {
+      this.#platform.logger.warn({ err: error }, 'routes could not be refreshed; the old ones stay');
+    } finally {
+      this.#polling = false;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearInterval(this.#timer);
+    this.#stopWatching();
+    await Promise.allSettled([...this.#replicas.values()].map((replica) => replica.client.close()));
+  }
+}
+
+/** An arm drawn by weight among those that have a replica; undefined when none has. */
+export function drawArm(arms: readonly ArmRoute[], random: number): ArmRoute | undefined {
+  let total = 0;
+  for (const arm of arms) if (arm.replicas.length > 0) total += arm.weight;
+  if (total <= 0) return undefined;
+  let left = random * total;
+  let last: ArmRoute | undefined;
+  for (const arm of arms) {
+    if (arm.replicas.length === 0 || arm.weight <= 0) continue;
+    last = arm;
+    left -= arm.weight;
+    if (left < 0) return arm;
+  }
+  return last;
+}
+
+/** The less busy of two replicas drawn at random, passing over those that could not be reached lately. */
+export function drawReplica(
+  replicas: readonly ReplicaRoute[],
+  now: number,
+  not: ReplicaRoute | null,
+): ReplicaRoute | undefined {
+  let usable = replicas;
+  if (not !== null || replicas.some((replica) => replica.shunUntil > now)) {
+    usable = replicas.filter((replica) => replica !== not && replica.shunUntil <= now);
+  }
+  if (usable.length <= 1) return usable[0];
+  const first = Math.floor(Math.random() * usable.length);
+  const second = (first + 1 + Math.floor(Math.random() * (usable.length - 1))) % usable.length;
+  const [a, b] = [usable[first] as ReplicaRoute, usable[second] as ReplicaRoute];
+  return a.inFlight <= b.inFlight ? a : b;
+}
