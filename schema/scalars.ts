@@ -1,4 +1,4 @@
-import { GraphQLError } from 'graphql';
+import { GraphQLError, valueFromASTUntyped, type ValueNode } from 'graphql';
 import { Upload } from './http/upload.ts';
 import { builder } from './builder.ts';
 
@@ -11,6 +11,15 @@ const refuse = (expected: string, value: unknown): never => {
 };
 const text = (expected: string) => (value: unknown) =>
   typeof value === 'string' ? value : refuse(expected, value);
+
+/**
+ * A value written into the document instead of sent as a variable. Declared without parameters: graphql-jit complains
+ * about any scalar that declares two, also where no variable is involved (where one is, documents are not compiled).
+ */
+const literal =
+  <T>(parse: (value: unknown) => T) =>
+  (...[node, variables]: [ValueNode, Record<string, unknown> | null | undefined]): T =>
+    parse(valueFromASTUntyped(node, variables));
 
 const rfc3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)$/;
 

@@ -1,23 +1,17 @@
 import type { Readable } from 'node:stream';
 
-/** A file of a multipart request, on its way: nothing of it is read before `open` is called. */
+/** A file of a multipart request, on its way: nothing of it is read before its stream is. */
 export class Upload {
-  readonly #stream: Promise<{ readonly stream: Readable; readonly fileName: string }>;
-  #wanted: () => void;
-  /** The part's name in the form, known from `map`. */
-  readonly part: string;
+  readonly #arrival: Promise<{ readonly stream: Readable; readonly fileName: string }>;
 
-  constructor(part: string, stream: Promise<{ stream: Readable; fileName: string }>, wanted: () => void) {
-    this.part = part;
-    this.#stream = stream;
-    this.#wanted = wanted;
+  constructor(arrival: Promise<{ stream: Readable; fileName: string }>) {
+    this.#arrival = arrival;
     // A request may break off before anybody asks for the file.
-    stream.catch(() => undefined);
+    arrival.catch(() => undefined);
   }
 
   /** The bytes and the name that the sender gave them. @throws when the request broke off or lacks the file. */
   open(): Promise<{ readonly stream: Readable; readonly fileName: string }> {
-    this.#wanted();
-    return this.#stream;
+    return this.#arrival;
   }
 }

@@ -1,6 +1,6 @@
 /** The only importer of bullmq. A queue only delivers: payloads carry ids, rows carry the truth. */
 import { Queue, Worker, type Job } from 'bullmq';
-import { openRedis, type Redis } from './redis.ts';
+import { openRedis, whenReady, type Redis } from './redis.ts';
 
 /** One queue per class of resource, so that long work of one kind never starves another. */
 export const queueNames = ['io', 'maintenance'] as const;
@@ -27,31 +27,47 @@ const forget = { removeOnComplete: true, removeOnFail: true };
 /** Opens the sending side on one connection of its own. */
 export function openProducer(options: QueueOptions): Producer {
   const connection = openRedis({ url: options.redisUrl, mode: 'fast', onError: options.onError });
-  const queues = new Map(
-    queueNames.map((name) => {
-      const queue = new Queue(name, {
-        connection,
-        prefix: `{${options.prefix}}`,
-        skipWaitingForReady: true,
-        defaultJobOptions: forget,
-      });
-      queue.on('error', options.onError);
-      return [name, queue];
-    }),
-  );
-  const get = (name: QueueName): Queue => queues.get(name) as Queue;
+  const queues = new Map<QueueName, Queue>();
+  // A queue asks Redis for its version when it is made, so that waits for the first time Redis is there.
+  async function get(name: QueueName): Promise<Queue> {
+    const known = queues.get(name);
+    if (known) return known;
+    await readyWithin(connection, FIRST_CONNECTION_MS);
+    const queue = queues.get(name) ?? openQueue(name, connection, options);
+    queues.set(name, queue);
+    return queue;
+  }
   return {
     add: async (queue, name, id, payload) => {
-      await get(queue).add(name, payload, { jobId: id });
+      await (await get(queue)).add(name, payload, { jobId: id });
     },
     every: async (queue, name, milliseconds) => {
-      await get(queue).upsertJobScheduler(name, { every: milliseconds }, { name, data: {}, opts: forget });
+      await (await get(queue)).upsertJobScheduler(name, { every: milliseconds }, { name, data: {}, opts: forget });
     },
     close: async () => {
       await Promise.allSettled([...queues.values()].map((queue) => queue.close()));
       connection.disconnect();
     },
   };
+}
+
+const FIRST_CONNECTION_MS = 1_000;
+
+async function readyWithin(connection: Redis, milliseconds: number): Promise<void> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => late.reject(new Error('Redis is away.')), milliseconds);
+  await Promise.race([whenReady(connection), late.promise]).finally(() => clearTimeout(timer));
+}
+
+function openQueue(name: QueueName, connection: Redis, options: QueueOptions): Queue {
+  const queue = new Queue(name, {
+    connection,
+    prefix: `{${options.prefix}}`,
+    skipWaitingForReady: true,
+    defaultJobOptions: forget,
+  });
+  queue.on('error', options.onError);
+  return queue;
 }
 
 export interface Delivery {

@@ -1,5 +1,5 @@
 /** Several callers' inputs as one batch along the first dimension, and its outputs back to each of them. */
-import { allocate, rowSize, type NamedTensor, type NumericData, type TensorData } from './tensor.ts';
+import { allocate, rowSize, type NamedTensor, type TensorData } from './tensor.ts';
 
 /** Whether two calls' inputs differ in nothing but their number of rows; each needs at least one dimension. */
 export function stackable(one: readonly NamedTensor[], other: readonly NamedTensor[]): boolean {
@@ -69,9 +69,7 @@ export function unstack(outputs: readonly NamedTensor[], rows: readonly number[]
 function slice(output: NamedTensor, first: number, rows: number): NamedTensor {
   const size = rowSize(output.shape);
   const [from, to] = [first * size, (first + rows) * size];
-  const data = Array.isArray(output.data)
-    ? output.data.slice(from, to)
-    : (output.data as NumericData).subarray(from, to);
+  const data = Array.isArray(output.data) ? output.data.slice(from, to) : output.data.subarray(from, to);
   const shape = output.shape.slice();
   shape[0] = rows;
   return { name: output.name, datatype: output.datatype, shape, data };

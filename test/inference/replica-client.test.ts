@@ -72,8 +72,8 @@ test('a refused call does not take its companions along', async () => {
   expect(second).toMatchObject({ status: 'rejected', reason: { status: 400 } });
   expect((second as PromiseRejectedResult).reason).toBeInstanceOf(ReplicaRejected);
   for (const [index, result] of [first, third].entries()) {
-    expect(result!.status).toBe('fulfilled');
-    right((result as PromiseFulfilledResult<{ outputs: NamedTensor[] }>).value.outputs, index);
+    expect(result?.status).toBe('fulfilled');
+    if (result?.status === 'fulfilled') right(result.value.outputs, index);
   }
 });
 

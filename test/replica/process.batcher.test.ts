@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { Abandoned, Batcher } from '#src/replica/process/batcher.ts';
 import type { Run } from '#src/replica/process/runner.ts';
@@ -29,6 +29,12 @@ function batcherOf(run: Run): Batcher {
   batcher.rowsIndependent = true;
   return batcher;
 }
+
+/** Sums over the rows: its output does not have one for each. */
+const summing: Run = (inputs) => {
+  const sum = (inputs[0]!.data as Float32Array).reduce((total, value) => total + value, 0);
+  return Promise.resolve([{ name: 'sum', datatype: 'FP32', shape: [1], data: Float32Array.of(sum) }]);
+};
 
 test('one turn is one run, and every caller gets its own rows', async () => {
   await fc.assert(
@@ -89,11 +95,7 @@ test('rows that influence one another run apart', async () => {
 });
 
 test('an output without a row for each row is asked for one by one', async () => {
-  const run: Run = async (inputs) => {
-    const sum = (inputs[0]!.data as Float32Array).reduce((total, value) => total + value, 0);
-    return Promise.resolve([{ name: 'sum', datatype: 'FP32', shape: [1], data: Float32Array.of(sum) }]);
-  };
-  const batcher = batcherOf(run);
+  const batcher = batcherOf(summing);
   const answers = await Promise.all(
     [
       [1, 2],
@@ -109,10 +111,11 @@ test('what nobody waits for any more is not run', async () => {
   let isGone = false;
   const first = batcher.submit(input([1]), ['y'], never);
   const left = batcher.submit(input([2]), ['z'], () => isGone);
-  const later = first.then(() => {
+  const leaving = (async () => {
+    await first;
     isGone = true;
-  });
+  })();
   await expect(left).rejects.toBeInstanceOf(Abandoned);
-  await later;
+  await leaving;
   expect(runs).toHaveLength(1);
 });

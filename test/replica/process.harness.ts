@@ -41,13 +41,13 @@ export interface FixturePredictions {
   }[];
 }
 
-const read = <T>(...path: string[]): T => JSON.parse(readFileSync(join(models, ...path), 'utf8')) as T;
+const read = (...path: string[]): unknown => JSON.parse(readFileSync(join(models, ...path), 'utf8'));
 
 export const fixtureVersions = (model: string): readonly FixtureVersion[] =>
-  read<{ versions: FixtureVersion[] }>(model, 'versions.json').versions;
+  (read(model, 'versions.json') as { versions: FixtureVersion[] }).versions;
 
 export const fixturePredictions = (model: string, version: string): FixturePredictions =>
-  read<Record<string, FixturePredictions>>(model, 'predictions.json')[version]!;
+  (read(model, 'predictions.json') as Record<string, FixturePredictions>)[version]!;
 
 export function fixturePath(model: string, version: string): string {
   return join(models, model, fixtureVersions(model).find((one) => one.version === version)!.file);

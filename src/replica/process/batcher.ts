@@ -126,7 +126,7 @@ export class Batcher {
     const computeMs = performance.now() - startedAt;
     const batchSize = counts.reduce((sum, count) => sum + count, 0);
     batch.forEach((job, index) => {
-      const outputs = (parts as NamedTensor[][])[index]!;
+      const outputs = parts[index]!;
       job.resolve({ outputs, queueMs: startedAt - job.arrivedAt, computeMs, batchSize });
     });
   }

@@ -30,7 +30,6 @@ export const TOKEN_VARIABLE = 'REPLICA_TOKEN';
 export function readLaunch(path: string): { readonly launch: Launch; readonly token: string | null } {
   const launch = JSON.parse(readFileSync(path, 'utf8')) as Launch;
   const token = process.env[TOKEN_VARIABLE] ?? null;
-  // oxlint-disable-next-line typescript/no-dynamic-delete -- nothing that runs later needs to find it
   delete process.env[TOKEN_VARIABLE];
   return { launch, token: token === '' ? null : token };
 }

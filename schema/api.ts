@@ -1,0 +1,168 @@
+/** The api: one HTTP server with GraphQL over HTTP, multipart, SSE and WebSocket, GraphiQL and health. */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { openPlatform, quietly } from '#src/app.ts';
+import { openAuthenticator } from '#src/access/token.ts';
+import { RouteTable } from '#src/deployment/routing.ts';
+import { openChangeFeed } from '#src/events.ts';
+import { openLiveMetrics } from '#src/metric/live.ts';
+import { openRecorder } from '#src/metric/recorder.ts';
+import type { Config } from '#src/platform/config.ts';
+import { newId } from '#src/platform/id.ts';
+import type { Logger } from '#src/platform/logger.ts';
+import { openRedis } from '#src/platform/redis.ts';
+import { Predictor } from '#src/prediction/prediction.ts';
+import type { Services } from './context.ts';
+import { openExecution, type Execution } from './execution.ts';
+import { fastPath } from './http/fast-path.ts';
+import { renderPage, sendPage, wantsPage } from './http/graphiql.ts';
+import { sendReadiness } from './http/health.ts';
+import { multipart } from './http/multipart.ts';
+import { identifyRequest, isLoopback, namesThisMachine, originVerdict, refuse, sendJson } from './http/request.ts';
+import { openLiveDoor } from './live/door.ts';
+
+export interface Api {
+  /** Origin that it answers under, such as `http://127.0.0.1:4000`. */
+  readonly url: string;
+  /** Takes no new connection, finishes what is in flight, tells subscribers to come back later. */
+  close(): Promise<void>;
+}
+
+/** @throws Error when the address is not loopback and access is not configured. */
+function checkAddress(config: Config): void {
+  if (config.ADMIN_TOKEN_FILE || isLoopback(config.HOST)) return;
+  throw new Error(
+    `HOST is ${config.HOST}, which others can reach, and access is not configured. ` +
+      'Set ADMIN_TOKEN_FILE to a file with a token of at least 32 characters (openssl rand -base64 32 > admin-token), ' +
+      'or listen on 127.0.0.1.',
+  );
+}
+
+/** Opens everything and listens. */
+export async function openApi(config: Config, logger: Logger): Promise<Api> {
+  checkAddress(config);
+  const { platform, close: closePlatform } = await openPlatform(config, logger);
+  const redisOptions = { url: config.REDIS_URL, prefix: config.REDIS_PREFIX, logger };
+  const feed = openChangeFeed(redisOptions);
+  const live = openLiveMetrics(redisOptions);
+  const metricsRedis = openRedis({ url: config.REDIS_URL, mode: 'fast', onError: quietly(logger, 'metrics') });
+  const recorder = openRecorder({ redis: metricsRedis, prefix: config.REDIS_PREFIX, logger });
+  const routes = new RouteTable(platform, feed);
+  await routes.load(null);
+  const authenticator = openAuthenticator(platform);
+  const predictor = new Predictor(routes, recorder, config);
+  const services: Services = { platform, authenticator, predictor, live, feed };
+  const execution = openExecution(services, renderPage);
+  const server = createServer({ keepAliveTimeout: 65_000, requestTimeout: 0 }, handler(services, execution));
+  const door = openLiveDoor(server, services, execution);
+  const stopWatching = feed.watchAll('token', (id) => {
+    authenticator.forget(id);
+    void door.recheck();
+  });
+  await listen(server, config);
+  const { port } = server.address() as AddressInfo;
+  return {
+    url: `http://${config.HOST.includes(':') ? `[${config.HOST}]` : config.HOST}:${port}`,
+    close: async () => {
+      stopWatching();
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      await door.close();
+      server.closeIdleConnections();
+      await closed;
+      await recorder.close();
+      live.close();
+      feed.close();
+      await routes.close();
+      metricsRedis.disconnect();
+      await closePlatform();
+    },
+  };
+}
+
+function listen(server: Server, config: Config): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(config.PORT, config.HOST, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+}
+
+type Handler = (req: IncomingMessage, res: ServerResponse) => void;
+
+function handler(services: Services, execution: Execution): Handler {
+  const { platform, authenticator } = services;
+  const { config, logger } = platform;
+  const json = fastPath(execution, config.MAX_BODY_BYTES);
+  const form = multipart(execution, { bodyBytes: config.MAX_BODY_BYTES, files: config.MAX_FILES });
+
+  async function graphql(req: IncomingMessage, res: ServerResponse, search: string): Promise<void> {
+    if (wantsPage(req, search)) return sendPage(req, res);
+    const verdict = originVerdict(req, config.ALLOWED_ORIGINS);
+    if (verdict === 'foreign') {
+      return refuse(res, 403, 'FOREIGN_ORIGIN', 'Pages of this origin may not use the api; ALLOWED_ORIGINS names those that may.');
+    }
+    if (verdict === 'allowed') allowOrigin(req, res);
+    if (req.method === 'OPTIONS') {
+      res.writeHead(204).end();
+      return;
+    }
+    const viewer = await authenticator.authenticate(req.headers.authorization);
+    if (!viewer) return unauthenticated(res);
+    if (viewer.kind === 'USER' && req.headers.authorization === undefined && !namesThisMachine(req.headers)) {
+      return refuse(res, 403, 'FOREIGN_HOST', 'Without a token the api answers only under the name of this machine.');
+    }
+    const requestId = newId();
+    identifyRequest(req, viewer, requestId);
+    res.setHeader('x-request-id', requestId);
+    if (req.method !== 'POST') return void (await execution.yoga(req, res));
+    return /^multipart\/form-data/i.test(req.headers['content-type'] ?? '') ? form(req, res) : json(req, res);
+  }
+
+  return (req, res) => {
+    const url = req.url ?? '/';
+    const question = url.indexOf('?');
+    const path = question === -1 ? url : url.slice(0, question);
+    const work =
+      path === '/graphql'
+        ? graphql(req, res, question === -1 ? '' : url.slice(question))
+        : path === '/health/ready'
+          ? sendReadiness(res, platform)
+          : other(path, res);
+    work.catch((error: unknown) => failed(error, req, res, logger));
+  };
+}
+
+async function other(path: string, res: ServerResponse): Promise<void> {
+  if (path === '/health/live') return sendJson(res, 200, { live: true });
+  if (path === '/') {
+    res.writeHead(302, { location: '/graphql' }).end();
+    return;
+  }
+  refuse(res, 404, 'NOT_FOUND', 'There is /graphql, /health/live and /health/ready.');
+}
+
+function allowOrigin(req: IncomingMessage, res: ServerResponse): void {
+  res.setHeader('access-control-allow-origin', String(req.headers.origin));
+  res.setHeader('vary', 'origin');
+  if (req.method !== 'OPTIONS') return;
+  res.setHeader('access-control-allow-methods', 'GET, POST');
+  res.setHeader('access-control-allow-headers', 'authorization, content-type');
+  res.setHeader('access-control-max-age', '600');
+}
+
+function unauthenticated(res: ServerResponse): void {
+  refuse(res, 401, 'UNAUTHENTICATED', 'This needs a token that works: send `Authorization: Bearer <token>`.', {
+    'www-authenticate': 'Bearer',
+  });
+}
+
+function failed(error: unknown, req: IncomingMessage, res: ServerResponse, logger: Logger): void {
+  if (req.destroyed && !req.complete) return;
+  const id = newId();
+  logger.error({ err: error, errorId: id }, 'request failed');
+  if (res.headersSent) res.destroy();
+  else refuse(res, 500, 'INTERNAL', `Unexpected error. It is in the server's log under ${id}.`);
+}
+

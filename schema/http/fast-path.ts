@@ -1,0 +1,115 @@
+/**
+ * Answers `POST application/json` with one query or mutation straight from node:http, through the same parsing,
+ * checks and execution as yoga but without its HTTP layer, which costs about as much as everything else. Whatever is
+ * unusual goes to yoga, with the body that was read.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { DocumentNode, GraphQLError } from 'graphql';
+import type { Execution, Result } from '../execution.ts';
+import { identityOf, readBody } from './request.ts';
+
+interface Params {
+  readonly query: string;
+  readonly variables?: Record<string, unknown> | null;
+  readonly operationName?: string | null;
+}
+
+const RESPONSE_JSON = 'application/graphql-response+json';
+const known = new Set(['query', 'variables', 'operationName', 'extensions']);
+
+/** The media type to answer in, or undefined when the request is not plain enough for this path. */
+function answerTypeOf(req: IncomingMessage): string | undefined {
+  const { headers } = req;
+  if (req.method !== 'POST' || headers['content-encoding'] !== undefined) return undefined;
+  if (!/^application\/json(;\s*charset=utf-?8)?$/i.test(headers['content-type'] ?? '')) return undefined;
+  const accept = headers.accept ?? '*/*';
+  if (accept.includes('q=') || accept.includes('multipart') || accept.includes('event-stream')) return undefined;
+  if (accept.startsWith(RESPONSE_JSON)) return RESPONSE_JSON;
+  return accept.startsWith('application/json') || accept.startsWith('*/*') ? 'application/json' : undefined;
+}
+
+function paramsOf(body: Buffer): Params | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(body.toString('utf8'));
+  } catch {
+    return undefined;
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
+  const { query, variables, operationName, extensions } = value as Record<string, unknown>;
+  if (typeof query !== 'string' || (extensions ?? null) !== null) return undefined;
+  if ((variables ?? null) !== null && (typeof variables !== 'object' || Array.isArray(variables))) return undefined;
+  if ((operationName ?? null) !== null && typeof operationName !== 'string') return undefined;
+  for (const key in value) if (!known.has(key)) return undefined;
+  return value as Params;
+}
+
+function isPlainOperation(document: DocumentNode, name: string | null | undefined): boolean {
+  const operations = document.definitions.filter((definition) => definition.kind === 'OperationDefinition');
+  const operation = name
+    ? operations.find((one) => one.name?.value === name)
+    : operations.length === 1
+      ? operations[0]
+      : undefined;
+  return operation !== undefined && operation.operation !== 'subscription';
+}
+
+/** The handler of POST requests that are no multipart form. */
+export function fastPath(
+  execution: Execution,
+  maxBodyBytes: number,
+): (req: IncomingMessage, res: ServerResponse) => Promise<void> {
+  return async (req, res) => {
+    const body = await readBody(req, res, maxBodyBytes);
+    if (body === undefined) return;
+    const type = answerTypeOf(req);
+    const params = type && paramsOf(body);
+    const checked = params && execution.check(params.query);
+    const refused = Array.isArray(checked);
+    if (!type || !checked || (!refused && !isPlainOperation(checked as DocumentNode, params.operationName))) {
+      (req as unknown as { body: Buffer }).body = body;
+      await execution.yoga(req, res);
+      return;
+    }
+    if (refused) return sendErrors(res, type, checked as readonly GraphQLError[]);
+    const { viewer, requestId } = identityOf(req);
+    try {
+      const result = await execution.run({
+        document: checked as DocumentNode,
+        operationName: params.operationName ?? undefined,
+        variables: params.variables ?? undefined,
+        context: execution.contextOf(viewer, requestId),
+      });
+      const status = type === RESPONSE_JSON && result.data === undefined ? 400 : 200;
+      send(res, status, type, stringify(withoutHttp(result)));
+    } catch (error) {
+      send(res, 500, type, JSON.stringify({ errors: [execution.mask(error, requestId)] }));
+    }
+  };
+}
+
+function stringify(result: Result): string {
+  return result.stringify ? result.stringify(result) : JSON.stringify(result);
+}
+
+/** Errors may carry instructions for yoga's HTTP layer, which are not for the caller. */
+function withoutHttp(result: Result): Result {
+  if (!result.errors) return result;
+  return { ...result, errors: result.errors.map(plain) as unknown as readonly GraphQLError[] };
+}
+
+function plain(error: GraphQLError): unknown {
+  const json = typeof error.toJSON === 'function' ? error.toJSON() : error;
+  if (!json.extensions?.['http']) return json;
+  const { http: _http, ...extensions } = json.extensions as Record<string, unknown>;
+  return { ...json, extensions };
+}
+
+function sendErrors(res: ServerResponse, type: string, errors: readonly GraphQLError[]): void {
+  send(res, type === RESPONSE_JSON ? 400 : 200, type, JSON.stringify({ errors: errors.map(plain) }));
+}
+
+function send(res: ServerResponse, status: number, type: string, text: string): void {
+  res.writeHead(status, { 'content-type': `${type}; charset=utf-8`, 'content-length': Buffer.byteLength(text) });
+  res.end(text);
+}

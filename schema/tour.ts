@@ -1,0 +1,103 @@
+/** The tour: tabs of GraphiQL that run unchanged on the demo. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+interface Tab {
+  readonly query: string;
+  readonly variables?: string;
+}
+
+const demoRows = join(import.meta.dirname, '../src/local/demo/breast-cancer-rows.json');
+
+function firstRows(): unknown[] {
+  return (JSON.parse(readFileSync(demoRows, 'utf8')) as unknown[]).slice(0, 3);
+}
+
+/** Tabs in the order of the tour. */
+export function tour(): Tab[] {
+  return [
+    {
+      query: `# 1 of 4 · What is there. Run it with Ctrl-Enter.
+# Every field is described: hover over one, or open the docs on the left.
+query Models {
+  project(name: "demo") {
+    name
+    models(first: 10) {
+      edges {
+        node {
+          name
+          description
+          latest { number status message author { name } createdAt }
+        }
+      }
+    }
+    deployments(first: 10) {
+      edges {
+        node {
+          name
+          state
+          arms { name weight version { number } replicas { state memoryBytes restarts } }
+        }
+      }
+    }
+  }
+}
+`,
+    },
+    {
+      query: `# 2 of 4 · What a version takes and answers.
+query Signature {
+  version(ref: "demo/breast-cancer:2") {
+    number
+    status
+    digest
+    bytes
+    signature {
+      task
+      classes
+      positiveClass
+      inputs { name datatype shape }
+      outputs { name datatype shape }
+      columns { name input index }
+    }
+    operation { status attempts log }
+  }
+}
+`,
+    },
+    {
+      query: `# 3 of 4 · Ask it. Run it a few times, then look at the next tab.
+mutation Predict($rows: [Row!]) {
+  predict(input: { deployment: "demo/breast-cancer", rows: $rows }) {
+    ... on PredictPayload {
+      rows { predictionId label probability probabilities { class probability } }
+      version { number }
+      latency { totalMs computeMs batchSize }
+    }
+    ... on Error { code message hint }
+    ... on ValidationError { issues { path expected found } }
+  }
+}
+`,
+      variables: JSON.stringify({ rows: firstRows() }, null, 2),
+    },
+    {
+      query: `# 4 of 4 · Watch it live: a frame a second. Leave it running and predict in the tab before.
+subscription Metrics {
+  deploymentMetrics(deployment: "demo/breast-cancer", backfillSeconds: 10) {
+    at
+    arms {
+      arm
+      requests
+      requestsPerSecond
+      rowsPerSecond
+      latencyMs { p50 p95 p99 max }
+      errors { client model server shed }
+      inFlight
+    }
+  }
+}
+`,
+    },
+  ];
+}
