@@ -63,7 +63,10 @@ export class Loaders {
     });
   }
 
-  #grouped<T>(list: (ids: readonly string[]) => Promise<T[]>, keyOf: (row: T) => string): DataLoader<string, T[]> {
+  #grouped<T>(
+    list: (ids: readonly string[]) => Promise<T[]>,
+    keyOf: (row: T) => string,
+  ): DataLoader<string, T[]> {
     return new DataLoader(async (ids) => {
       const groups = Map.groupBy(await list(ids), keyOf);
       return ids.map((id) => groups.get(id) ?? []);
@@ -71,16 +74,28 @@ export class Loaders {
   }
 
   get project(): DataLoader<string, Project | undefined> {
-    return (this.#project ??= this.#byId((ids) => findProjects(this.#platform.db, ids), (row) => row.id));
+    return (this.#project ??= this.#byId(
+      (ids) => findProjects(this.#platform.db, ids),
+      (row) => row.id,
+    ));
   }
   get model(): DataLoader<string, Model | undefined> {
-    return (this.#model ??= this.#byId((ids) => findModels(this.#platform.db, ids), (row) => row.projectId));
+    return (this.#model ??= this.#byId(
+      (ids) => findModels(this.#platform.db, ids),
+      (row) => row.projectId,
+    ));
   }
   get version(): DataLoader<string, Version | undefined> {
-    return (this.#version ??= this.#byId((ids) => findVersions(this.#platform.db, ids), (row) => row.projectId));
+    return (this.#version ??= this.#byId(
+      (ids) => findVersions(this.#platform.db, ids),
+      (row) => row.projectId,
+    ));
   }
   get operation(): DataLoader<string, Operation | undefined> {
-    return (this.#operation ??= this.#byId((ids) => findOperations(this.#platform.db, ids), (row) => row.projectId));
+    return (this.#operation ??= this.#byId(
+      (ids) => findOperations(this.#platform.db, ids),
+      (row) => row.projectId,
+    ));
   }
   get deployment(): DataLoader<string, Deployment | undefined> {
     return (this.#deployment ??= this.#byId(
@@ -97,7 +112,10 @@ export class Loaders {
   }
   /** By deployment. */
   get arms(): DataLoader<string, ArmRow[]> {
-    return (this.#arms ??= this.#grouped((ids) => listArms(this.#platform.db, ids), (row) => row.deploymentId));
+    return (this.#arms ??= this.#grouped(
+      (ids) => listArms(this.#platform.db, ids),
+      (row) => row.deploymentId,
+    ));
   }
   /** By deployment; those that have not ended. */
   get replicas(): DataLoader<string, ReplicaRow[]> {
@@ -108,24 +126,16 @@ export class Loaders {
   }
 }
 
-/** What a resolver sees. */
-export class Context {
+/** What a resolver sees. A plain object: yoga copies its own properties into the context that it makes. */
+export interface Context {
   readonly services: Services;
+  readonly platform: Platform;
   readonly viewer: Viewer;
   readonly requestId: string;
-  #loaders?: Loaders;
+  readonly loaders: Loaders;
+}
 
-  constructor(services: Services, viewer: Viewer, requestId: string) {
-    this.services = services;
-    this.viewer = viewer;
-    this.requestId = requestId;
-  }
-
-  get platform(): Platform {
-    return this.services.platform;
-  }
-
-  get loaders(): Loaders {
-    return (this.#loaders ??= new Loaders(this.platform, this.viewer));
-  }
+export function createContext(services: Services, viewer: Viewer, requestId: string): Context {
+  const { platform } = services;
+  return { services, platform, viewer, requestId, loaders: new Loaders(platform, viewer) };
 }

@@ -1,10 +1,23 @@
 /** How documents are parsed, checked and run, for every door: yoga, the fast path, multipart, WebSocket. */
 import { useGraphQlJit } from '@envelop/graphql-jit';
 import { createYoga, type Plugin } from 'graphql-yoga';
-import type { DocumentNode, ExecutionArgs, ExecutionResult, GraphQLError } from 'graphql';
+import {
+  getNamedType,
+  isScalarType,
+  Kind,
+  specifiedScalarTypes,
+  TypeInfo,
+  visit,
+  visitWithTypeInfo,
+  type DocumentNode,
+  type ExecutionArgs,
+  type ExecutionResult,
+  type GraphQLError,
+  type ValueNode,
+} from 'graphql';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Viewer } from '#src/access/access.ts';
-import { Context, type Services } from './context.ts';
+import { createContext, type Context, type Services } from './context.ts';
 import { maskError } from './errors.ts';
 import { identityOf } from './http/request.ts';
 import { costLimit, limitRules } from './limits.ts';
@@ -38,7 +51,8 @@ const HOT = 4;
 
 export function openExecution(services: Services, landing: () => string): Execution {
   const { config, logger } = services.platform;
-  const contextOf = (viewer: Viewer, requestId: string): Context => new Context(services, viewer, requestId);
+  const contextOf = (viewer: Viewer, requestId: string): Context =>
+    createContext(services, viewer, requestId);
   const mask = (error: unknown, requestId: string): GraphQLError => maskError(error, logger, requestId);
   const cost = costLimit(schema, config);
   const yoga = createYoga<ServerContext>({
@@ -102,19 +116,67 @@ function limitPlugin({ platform }: Services, costs: ReturnType<typeof costLimit>
   };
 }
 
-/** Compiles hot documents of one operation (a compiled one does not look at the operation's name). */
+/**
+ * graphql-jit complains on the console about every scalar whose `parseLiteral` declares a second parameter, and in
+ * graphql 17 all of the built-in ones do.
+ */
+function quietBuiltInScalars(): void {
+  for (const scalar of specifiedScalarTypes) {
+    const parse = scalar.parseLiteral.bind(scalar);
+    scalar.parseLiteral = (...parameters) => parse(...parameters);
+  }
+}
+
+/** Compiles hot documents that compile to the same as they mean. */
 function jitPlugin() {
+  quietBuiltInScalars();
   const seen = new WeakMap<DocumentNode, number>();
   return useGraphQlJit(
     {},
     {
       enableIf: ({ document }) => {
-        const count = (seen.get(document) ?? 0) + 1;
-        seen.set(document, count);
-        if (count < HOT) return false;
-        const operations = document.definitions.filter((definition) => definition.kind === 'OperationDefinition');
-        return operations.length === 1 && operations[0]?.operation !== 'subscription';
+        const count = seen.get(document) ?? 0;
+        if (count < HOT)
+          seen.set(document, count + 1 === HOT && !isCompilable(document) ? Infinity : count + 1);
+        return count === HOT;
       },
     },
   );
+}
+
+/**
+ * A compiled document does not look at the operation's name, so it must have one operation; and it does not see
+ * variables within the literal of a scalar, as in `rows: [{ age: $age }]`.
+ */
+function isCompilable(document: DocumentNode): boolean {
+  const operations = document.definitions.filter(
+    (definition) => definition.kind === Kind.OPERATION_DEFINITION,
+  );
+  if (operations.length !== 1 || operations[0]?.operation === 'subscription') return false;
+  const types = new TypeInfo(schema);
+  let mixed = false;
+  visit(
+    document,
+    visitWithTypeInfo(types, {
+      ObjectValue: (node) => {
+        const type = types.getInputType();
+        if (type && isScalarType(getNamedType(type)) && holdsVariable(node)) mixed = true;
+      },
+      ListValue: (node) => {
+        const type = types.getInputType();
+        if (type && isScalarType(getNamedType(type)) && holdsVariable(node)) mixed = true;
+      },
+    }),
+  );
+  return !mixed;
+}
+
+function holdsVariable(node: ValueNode): boolean {
+  let found = false;
+  visit(node, {
+    Variable: () => {
+      found = true;
+    },
+  });
+  return found;
 }

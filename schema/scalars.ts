@@ -23,14 +23,23 @@ const literal =
 
 const rfc3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)$/;
 
+const parseDateTime = (value: unknown) => {
+  const time = typeof value === 'string' && rfc3339.test(value) ? new Date(value) : undefined;
+  return time && !Number.isNaN(time.getTime()) ? time : refuse('an RFC 3339 time with a zone', value);
+};
+
 builder.scalarType('DateTime', {
   description: 'A time as RFC 3339, in UTC when it is answered: 2026-11-01T12:00:00.000Z.',
   serialize: (value) => value.toISOString(),
-  parseValue: (value) => {
-    const time = typeof value === 'string' && rfc3339.test(value) ? new Date(value) : undefined;
-    return time && !Number.isNaN(time.getTime()) ? time : refuse('an RFC 3339 time with a zone', value);
-  },
+  parseValue: parseDateTime,
+  parseLiteral: literal(parseDateTime),
 });
+
+const parseBigInt = (value: unknown) => {
+  if (typeof value === 'number' && Number.isSafeInteger(value)) return BigInt(value);
+  if (typeof value === 'string' && /^-?\d{1,40}$/.test(value)) return BigInt(value);
+  return refuse('a whole number, beyond 2^53 - 1 as a string', value);
+};
 
 builder.scalarType('BigInt', {
   description: 'A whole number without bound. A JSON number up to 2^53 - 1, beyond that a string of digits.',
@@ -38,19 +47,24 @@ builder.scalarType('BigInt', {
     const number = Number(value);
     return Number.isSafeInteger(number) ? number : String(value);
   },
-  parseValue: (value) => {
-    if (typeof value === 'number' && Number.isSafeInteger(value)) return BigInt(value);
-    if (typeof value === 'string' && /^-?\d{1,40}$/.test(value)) return BigInt(value);
-    return refuse('a whole number, beyond 2^53 - 1 as a string', value);
-  },
+  parseValue: parseBigInt,
+  parseLiteral: literal(parseBigInt),
 });
+
+const parseSha256 = (value: unknown) =>
+  typeof value === 'string' && /^[0-9a-f]{64}$/.test(value)
+    ? value
+    : refuse('64 lower-case hex digits', value);
 
 builder.scalarType('Sha256', {
   description: 'A SHA-256 digest: 64 lower-case hex digits.',
   serialize: (value) => value,
-  parseValue: (value) =>
-    typeof value === 'string' && /^[0-9a-f]{64}$/.test(value) ? value : refuse('64 lower-case hex digits', value),
+  parseValue: parseSha256,
+  parseLiteral: literal(parseSha256),
 });
+
+const parseTensor = (value: unknown) =>
+  Array.isArray(value) ? value : refuse('a list of values, flat or nested', value);
 
 builder.scalarType('Tensor', {
   description:
@@ -58,22 +72,29 @@ builder.scalarType('Tensor', {
     'strings "NaN", "Infinity", "-Infinity"; 64-bit integers beyond 2^53 - 1 are strings of digits. Checked ' +
     "against the version's signature.",
   serialize: (value) => value,
-  parseValue: (value) => (Array.isArray(value) ? value : refuse('a list of values, flat or nested', value)),
+  parseValue: parseTensor,
+  parseLiteral: literal(parseTensor),
 });
 
+const parseRow = (value: unknown) =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? (value as Record<string, unknown>)
+    : refuse('an object of column names and values', value);
+
 builder.scalarType('Row', {
-  description: 'One row: an object of column names and values. Checked against the version\'s signature.',
+  description: "One row: an object of column names and values. Checked against the version's signature.",
   serialize: (value) => value,
-  parseValue: (value) =>
-    typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? (value as Record<string, unknown>)
-      : refuse('an object of column names and values', value),
+  parseValue: parseRow,
+  parseLiteral: literal(parseRow),
 });
+
+const parseJSON = (value: unknown) => value;
 
 builder.scalarType('JSON', {
   description: 'Any JSON value.',
   serialize: (value) => value,
-  parseValue: (value) => value,
+  parseValue: parseJSON,
+  parseLiteral: literal(parseJSON),
 });
 
 builder.scalarType('Upload', {
@@ -85,8 +106,11 @@ builder.scalarType('Upload', {
     value instanceof Upload ? value : refuse('a file of a multipart/form-data request', value),
 });
 
+const parseVersionRef = text('a version as text');
+
 builder.scalarType('VersionRef', {
-  description: "A version: its id, or `project/model:number` such as `demo/fraud:3`.",
+  description: 'A version: its id, or `project/model:number` such as `demo/fraud:3`.',
   serialize: (value) => value,
-  parseValue: text('a version as text'),
+  parseValue: parseVersionRef,
+  parseLiteral: literal(parseVersionRef),
 });

@@ -67,7 +67,20 @@ export async function listRoutes(db: Db, ids: readonly string[] | null): Promise
     .$if(ids === null, (query) => query.where('d.state', '<>', 'STOPPED'))
     .$if(ids !== null, (query) => query.where('d.id', 'in', ids ?? []))
     .execute();
-  return rows as unknown as RouteRow[];
+  return rows.map(({ arms, replicas, ...row }) => ({
+    ...row,
+    arms: arms.map((arm) => camelKeys<RouteRow['arms'][number]>(arm)),
+    replicas: replicas.map((replica) => camelKeys<RouteRow['replicas'][number]>(replica)),
+  }));
+}
+
+/** Objects made by PostgreSQL have its names; documents within them (signatures) are left as they are. */
+function camelKeys<T>(object: object): T {
+  const entries = Object.entries(object).map(([key, value]: [string, unknown]) => [
+    key.replaceAll(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()),
+    value,
+  ]);
+  return Object.fromEntries(entries) as T;
 }
 
 /** Deployments whose routes may have changed lately. */

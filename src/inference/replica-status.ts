@@ -3,8 +3,7 @@
 /** Raised when `/lease`, `/drain` or the meaning of their answers changes; a worker adopts only what it speaks. */
 export const REPLICA_PROTOCOL_VERSION = 1;
 
-export const replicaStates = ['LOADING', 'WARMING', 'READY', 'DRAINING', 'FAILED'] as const;
-export type ReplicaState = (typeof replicaStates)[number];
+export type ReplicaState = 'LOADING' | 'WARMING' | 'READY' | 'DRAINING' | 'FAILED';
 
 /** The answer to `POST /lease` and `POST /drain`. */
 export interface ReplicaStatus {

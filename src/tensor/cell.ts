@@ -3,7 +3,7 @@ import type { Datatype } from '../signature/signature.ts';
 import { describe } from './issues.ts';
 import { toFloat16Bits, type TensorData } from './tensor.ts';
 
-export interface CellFault {
+interface CellFault {
   readonly expected: string;
   readonly found: string;
   readonly why: string;
@@ -120,7 +120,7 @@ const booleanWriter: CellWriter = (data, at, value) => {
 };
 
 /** What is wrong with a text that is meant for a model; null when nothing is. */
-export function textFault(value: string): CellFault | null {
+function textFault(value: string): CellFault | null {
   if (value.includes('\0')) {
     return fault('text without NUL characters', value, 'onnxruntime silently cuts a text at its first NUL.');
   }

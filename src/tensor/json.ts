@@ -7,7 +7,7 @@ export function jsonNumber(value: number): number | string {
 }
 
 /** A number where it is exact, else decimal digits. */
-export function jsonInteger(value: bigint): number | string {
+function jsonInteger(value: bigint): number | string {
   return value >= Number.MIN_SAFE_INTEGER && value <= Number.MAX_SAFE_INTEGER ? Number(value) : String(value);
 }
 

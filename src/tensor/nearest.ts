@@ -15,7 +15,7 @@ function distance(a: string, b: string): number {
 const LONGEST = 200;
 
 /** The name that was probably meant, or null when none is close: at most a third of it differs, ignoring case. */
-export function nearest(name: string, names: Iterable<string>): string | null {
+function nearest(name: string, names: Iterable<string>): string | null {
   if (name.length > LONGEST) return null;
   let best: string | null = null;
   let least = Number.POSITIVE_INFINITY;

@@ -9,7 +9,7 @@ import { allocate, elementCount, rowSize, type NamedTensor, type TensorData } fr
 export type Row = Readonly<Record<string, unknown>>;
 
 /** Packs rows; what it needs to know of the signature was worked out once. */
-export type Packer = (rows: readonly Row[], maxRows: number) => NamedTensor[];
+type Packer = (rows: readonly Row[], maxRows: number) => NamedTensor[];
 
 interface Column {
   readonly name: string;
@@ -37,7 +37,7 @@ export function packRows(signature: Signature, rows: readonly Row[], maxRows: nu
 }
 
 /** @throws ValidationError when the signature cannot be fed with rows. */
-export function compilePacker(signature: Signature): Packer {
+function compilePacker(signature: Signature): Packer {
   const given = signature.columns;
   if (given === null) throw withoutColumns();
   const { inputs } = signature;

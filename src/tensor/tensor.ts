@@ -6,7 +6,7 @@ import { isUtf8 } from 'node:buffer';
 import { datatypes, type Datatype } from '../signature/signature.ts';
 
 /** FP16 is held as its bits (`Uint16Array`), BOOL as 0 and 1 (`Uint8Array`), BYTES as text. */
-export type NumericData =
+type NumericData =
   | Uint8Array
   | Uint16Array
   | Uint32Array

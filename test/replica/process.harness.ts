@@ -27,7 +27,7 @@ export interface FixtureTensor extends TensorInput {
   readonly data: readonly unknown[];
 }
 
-export interface FixtureRequest {
+interface FixtureRequest {
   readonly request: { readonly id?: string; readonly inputs: readonly FixtureTensor[] };
   readonly outputs: readonly FixtureTensor[];
 }
@@ -70,7 +70,7 @@ export function fixtureSignature(model: string, version: string, nullable = fals
 }
 
 /** The content of a JSON file, as soon as it is there. */
-export async function fileOf<T>(path: string, orGone: Promise<unknown>): Promise<T> {
+async function fileOf<T>(path: string, orGone: Promise<unknown>): Promise<T> {
   const watcher = watch(dirname(path));
   try {
     while (!existsSync(path)) {
@@ -92,13 +92,17 @@ export class RunningReplica {
   /** Resolves with the exit code, or null when it was killed. */
   readonly exited: Promise<number | null>;
 
+  readonly #folder: string;
+
   constructor(
     child: ChildProcess,
     launch: Launch,
     ready: ReplicaReady,
     token: string | null,
     exited: Promise<number | null>,
+    folder: string,
   ) {
+    this.#folder = folder;
     this.child = child;
     this.launch = launch;
     this.ready = ready;
@@ -123,7 +127,7 @@ export class RunningReplica {
     this.child.kill('SIGKILL');
     await this.exited;
     await this.client.close();
-    rmSync(dirname(this.launch.exitFile), { recursive: true, force: true });
+    rmSync(this.#folder, { recursive: true, force: true });
   }
 }
 
@@ -151,8 +155,11 @@ export async function startReplica(
   const env = { ...process.env, [TOKEN_VARIABLE]: options.token ?? '' };
   const child = spawn(process.execPath, [entry, launchFile], { stdio: 'ignore', detached: true, env });
   const exited = once(child, 'exit').then(([code]) => code as number | null);
-  const ready = await fileOf<ReplicaReady>(launch.readyFile, exited);
-  return new RunningReplica(child, launch, ready, options.token ?? null, exited);
+  const ready = await fileOf<ReplicaReady>(launch.readyFile, exited).catch((error: unknown) => {
+    rmSync(folder, { recursive: true });
+    throw error;
+  });
+  return new RunningReplica(child, launch, ready, options.token ?? null, exited, folder);
 }
 
 export interface HttpAnswer {

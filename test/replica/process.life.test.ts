@@ -1,5 +1,5 @@
 /** How a replica process begins and ends. */
-import { copyFileSync, mkdtempSync, statSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { once } from 'node:events';
 import { tmpdir } from 'node:os';
@@ -18,10 +18,18 @@ import {
 } from '#test/replica/process.harness.ts';
 
 let replica: RunningReplica | null = null;
+const folders: string[] = [];
 afterEach(async () => {
   await replica?.stop();
   replica = null;
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true });
 });
+
+function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'replica-'));
+  folders.push(folder);
+  return folder;
+}
 
 const row = (rows = 1): NamedTensor[] => [
   { name: 'input', datatype: 'FP32', shape: [rows, 30], data: new Float32Array(rows * 30).fill(1) },
@@ -125,7 +133,7 @@ test('killed in the middle, it is unreachable at once', async () => {
 });
 
 test('it takes the place of a killed one, but not that of a file', async () => {
-  const folder = mkdtempSync(join(tmpdir(), 'replica-'));
+  const folder = temporaryFolder();
   const socketPath = join(folder, 'socket');
   replica = await startReplica('breast-cancer', 'v2', { launch: { listen: { socketPath } } });
   replica.child.kill('SIGKILL');
@@ -172,7 +180,7 @@ test('TCP without a token, or a port that is taken, ends it with 69', async () =
   const taken = createServer().listen(0, '127.0.0.1');
   await once(taken, 'listening');
   const { port } = taken.address() as { port: number };
-  const folder = mkdtempSync(join(tmpdir(), 'replica-'));
+  const folder = temporaryFolder();
   const exitFile = join(folder, 'exit.json');
   const listen = { host: '127.0.0.1', port };
   for (const token of ['', 'a-token']) {
@@ -184,7 +192,7 @@ test('TCP without a token, or a port that is taken, ends it with 69', async () =
 
 test('a missing file of weights is named', async () => {
   const lonely = fixturePath('external-data', 'model');
-  const folder = mkdtempSync(join(tmpdir(), 'replica-'));
+  const folder = temporaryFolder();
   const modelPath = join(folder, 'model.onnx');
   copyFileSync(lonely, modelPath);
   replica = await startReplica('external-data', 'model', { launch: { modelPath } });
