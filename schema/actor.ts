@@ -7,7 +7,13 @@ export const ActorKindEnum = builder.enumType('ActorKind', {
   values: Object.fromEntries(
     actorKinds.map((kind) => [
       kind,
-      { description: { USER: 'A person.', TOKEN: 'Whoever holds an API token.', SYSTEM: 'Modelarium itself.' }[kind] },
+      {
+        description: {
+          USER: 'A person.',
+          TOKEN: 'Whoever holds an API token.',
+          SYSTEM: 'Modelarium itself.',
+        }[kind],
+      },
     ]),
   ) as Record<(typeof actorKinds)[number], { description: string }>,
 });

@@ -18,7 +18,14 @@ import { fastPath } from './http/fast-path.ts';
 import { renderPage, sendPage, wantsPage } from './http/graphiql.ts';
 import { sendReadiness } from './http/health.ts';
 import { multipart } from './http/multipart.ts';
-import { identifyRequest, isLoopback, namesThisMachine, originVerdict, refuse, sendJson } from './http/request.ts';
+import {
+  identifyRequest,
+  isLoopback,
+  namesThisMachine,
+  originVerdict,
+  refuse,
+  sendJson,
+} from './http/request.ts';
 import { openLiveDoor } from './live/door.ts';
 
 export interface Api {
@@ -45,7 +52,11 @@ export async function openApi(config: Config, logger: Logger): Promise<Api> {
   const redisOptions = { url: config.REDIS_URL, prefix: config.REDIS_PREFIX, logger };
   const feed = openChangeFeed(redisOptions);
   const live = openLiveMetrics(redisOptions);
-  const metricsRedis = openRedis({ url: config.REDIS_URL, mode: 'fast', onError: quietly(logger, 'metrics') });
+  const metricsRedis = openRedis({
+    url: config.REDIS_URL,
+    mode: 'fast',
+    onError: quietly(logger, 'metrics'),
+  });
   const recorder = openRecorder({ redis: metricsRedis, prefix: config.REDIS_PREFIX, logger });
   const routes = new RouteTable(platform, feed);
   await routes.load(null);
@@ -65,10 +76,7 @@ export async function openApi(config: Config, logger: Logger): Promise<Api> {
     url: `http://${config.HOST.includes(':') ? `[${config.HOST}]` : config.HOST}:${port}`,
     close: async () => {
       stopWatching();
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      await door.close();
-      server.closeIdleConnections();
-      await closed;
+      await Promise.all([closeServer(server), door.close()]);
       await recorder.close();
       live.close();
       feed.close();
@@ -77,6 +85,17 @@ export async function openApi(config: Config, logger: Logger): Promise<Api> {
       await closePlatform();
     },
   };
+}
+
+const FINISH_MS = 10_000;
+
+/** Waits for what is in flight; what has no end of its own (an event stream, a slow upload) is cut off after 10 s. */
+async function closeServer(server: Server): Promise<void> {
+  const idle = setInterval(() => server.closeIdleConnections(), 50);
+  const late = setTimeout(() => server.closeAllConnections(), FINISH_MS);
+  await new Promise<void>((resolve) => server.close(() => resolve()));
+  clearInterval(idle);
+  clearTimeout(late);
 }
 
 function listen(server: Server, config: Config): Promise<void> {
@@ -94,14 +113,19 @@ type Handler = (req: IncomingMessage, res: ServerResponse) => void;
 function handler(services: Services, execution: Execution): Handler {
   const { platform, authenticator } = services;
   const { config, logger } = platform;
-  const json = fastPath(execution, config.MAX_BODY_BYTES);
-  const form = multipart(execution, { bodyBytes: config.MAX_BODY_BYTES, files: config.MAX_FILES });
+  const json = fastPath(execution, config.MAX_BODY_BYTES, logger);
+  const form = multipart(execution, { bodyBytes: config.MAX_BODY_BYTES, files: config.MAX_FILES }, logger);
 
   async function graphql(req: IncomingMessage, res: ServerResponse, search: string): Promise<void> {
     if (wantsPage(req, search)) return sendPage(req, res);
     const verdict = originVerdict(req, config.ALLOWED_ORIGINS);
     if (verdict === 'foreign') {
-      return refuse(res, 403, 'FOREIGN_ORIGIN', 'Pages of this origin may not use the api; ALLOWED_ORIGINS names those that may.');
+      return refuse(
+        res,
+        403,
+        'FOREIGN_ORIGIN',
+        'Pages of this origin may not use the api; ALLOWED_ORIGINS names those that may.',
+      );
     }
     if (verdict === 'allowed') allowOrigin(req, res);
     if (req.method === 'OPTIONS') {
@@ -111,7 +135,12 @@ function handler(services: Services, execution: Execution): Handler {
     const viewer = await authenticator.authenticate(req.headers.authorization);
     if (!viewer) return unauthenticated(res);
     if (viewer.kind === 'USER' && req.headers.authorization === undefined && !namesThisMachine(req.headers)) {
-      return refuse(res, 403, 'FOREIGN_HOST', 'Without a token the api answers only under the name of this machine.');
+      return refuse(
+        res,
+        403,
+        'FOREIGN_HOST',
+        'Without a token the api answers only under the name of this machine.',
+      );
     }
     const requestId = newId();
     identifyRequest(req, viewer, requestId);
@@ -153,9 +182,15 @@ function allowOrigin(req: IncomingMessage, res: ServerResponse): void {
 }
 
 function unauthenticated(res: ServerResponse): void {
-  refuse(res, 401, 'UNAUTHENTICATED', 'This needs a token that works: send `Authorization: Bearer <token>`.', {
-    'www-authenticate': 'Bearer',
-  });
+  refuse(
+    res,
+    401,
+    'UNAUTHENTICATED',
+    'This needs a token that works: send `Authorization: Bearer <token>`.',
+    {
+      'www-authenticate': 'Bearer',
+    },
+  );
 }
 
 function failed(error: unknown, req: IncomingMessage, res: ServerResponse, logger: Logger): void {
@@ -165,4 +200,3 @@ function failed(error: unknown, req: IncomingMessage, res: ServerResponse, logge
   if (res.headersSent) res.destroy();
   else refuse(res, 500, 'INTERNAL', `Unexpected error. It is in the server's log under ${id}.`);
 }
-

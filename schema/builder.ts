@@ -67,7 +67,8 @@ export const builder = new SchemaBuilder<{
       args: { id: { description: 'A global id.' } },
     },
     nodesQueryOptions: {
-      description: 'Several things by their ids, in the same order; null where there is none that you can see.',
+      description:
+        'Several things by their ids, in the same order; null where there is none that you can see.',
       args: { ids: { description: 'Global ids.' } },
     },
   },
@@ -80,7 +81,8 @@ function upper(name: string): string {
 
 builder.queryType({ description: 'Everything that can be asked.' });
 builder.mutationType({
-  description: 'Everything that can be done. Each mutation answers with the thing itself or an expected error.',
+  description:
+    'Everything that can be done. Each mutation answers with the thing itself or an expected error.',
 });
 builder.subscriptionType({
   description: 'Everything that can be watched: over WebSocket (graphql-transport-ws) or server-sent events.',

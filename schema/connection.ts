@@ -2,7 +2,11 @@ import type { Page } from '#src/paging/paging.ts';
 import { toCursor } from '#src/paging/paging.ts';
 
 /** A page as a Relay connection. */
-export function connectionOf<T, N>(page: Page<T>, keyOf: (item: T) => readonly string[], nodeOf: (item: T) => N) {
+export function connectionOf<T, N>(
+  page: Page<T>,
+  keyOf: (item: T) => readonly string[],
+  nodeOf: (item: T) => N,
+) {
   const edges = page.items.map((item) => ({ cursor: toCursor(keyOf(item)), node: nodeOf(item) }));
   return {
     edges,

@@ -68,7 +68,10 @@ const InvalidOutputPolicyEnum = builder.enumType('InvalidOutputPolicy', {
   }),
 });
 
-function described<T extends string>(names: readonly T[], texts: Record<T, string>): Record<T, { description: string }> {
+function described<T extends string>(
+  names: readonly T[],
+  texts: Record<T, string>,
+): Record<T, { description: string }> {
   return Object.fromEntries(names.map((name) => [name, { description: texts[name] }])) as Record<
     T,
     { description: string }
@@ -78,12 +81,25 @@ function described<T extends string>(names: readonly T[], texts: Record<T, strin
 const ReplicaType = builder.objectRef<ReplicaRow>('Replica').implement({
   description: 'One process that serves one version.',
   fields: (t) => ({
-    id: t.globalID({ description: 'Global id.', resolve: (replica) => ({ id: replica.id, type: 'Replica' }) }),
+    id: t.globalID({
+      description: 'Global id.',
+      resolve: (replica) => ({ id: replica.id, type: 'Replica' }),
+    }),
     host: t.exposeString('hostId', { description: 'Where it runs.' }),
     state: t.expose('state', { type: ReplicaStateEnum, description: 'How far it is.' }),
-    startedAt: t.expose('startedAt', { type: 'DateTime', nullable: true, description: 'When its process was started.' }),
-    loadMs: t.exposeFloat('loadMs', { nullable: true, description: 'Milliseconds that reading the model took.' }),
-    warmUpMs: t.exposeFloat('warmUpMs', { nullable: true, description: 'Milliseconds that warming up took.' }),
+    startedAt: t.expose('startedAt', {
+      type: 'DateTime',
+      nullable: true,
+      description: 'When its process was started.',
+    }),
+    loadMs: t.exposeFloat('loadMs', {
+      nullable: true,
+      description: 'Milliseconds that reading the model took.',
+    }),
+    warmUpMs: t.exposeFloat('warmUpMs', {
+      nullable: true,
+      description: 'Milliseconds that warming up took.',
+    }),
     memoryBytes: t.expose('memoryBytes', {
       type: 'BigInt',
       nullable: true,
@@ -147,7 +163,9 @@ builder.node(DeploymentType, {
       description: 'Where its replicas run.',
       resolve: () => 'LOCAL' as const,
     }),
-    desiredReplicas: t.exposeInt('desiredReplicas', { description: 'How many replicas each arm should have.' }),
+    desiredReplicas: t.exposeInt('desiredReplicas', {
+      description: 'How many replicas each arm should have.',
+    }),
     threads: t.exposeInt('threads', { description: 'Threads that each replica runs the model with.' }),
     invalidOutputs: t.expose('invalidOutputs', {
       type: InvalidOutputPolicyEnum,
@@ -164,7 +182,9 @@ builder.node(DeploymentType, {
       nullable: true,
       description: 'The work on it that was last asked for.',
       resolve: async (deployment, _args, { loaders }) =>
-        deployment.operationId === null ? null : ((await loaders.operation.load(deployment.operationId)) ?? null),
+        deployment.operationId === null
+          ? null
+          : ((await loaders.operation.load(deployment.operationId)) ?? null),
     }),
     arms: t.field({
       type: [ArmType],
@@ -193,8 +213,15 @@ const CreateDeploymentInput = builder.inputType('CreateDeploymentInput', {
   description: 'A new deployment.',
   fields: (t) => ({
     project: t.string({ required: true, description: 'Name of the project.' }),
-    name: t.string({ required: true, description: 'Letters, digits, ".", "_", "-"; 100 characters at most.' }),
-    version: t.field({ type: 'VersionRef', required: true, description: 'What to serve: a version that is READY.' }),
+    name: t.string({
+      required: true,
+      description: 'Letters, digits, ".", "_", "-"; 100 characters at most.',
+    }),
+    version: t.field({
+      type: 'VersionRef',
+      required: true,
+      description: 'What to serve: a version that is READY.',
+    }),
     replicas: t.int({ defaultValue: 1, description: 'How many processes, 1 to 64.' }),
     threads: t.int({ defaultValue: 1, description: 'Threads of each; 1 is fastest for small models.' }),
     invalidOutputs: t.field({
@@ -212,9 +239,12 @@ const UndeployInput = builder.inputType('UndeployInput', {
 builder.mutationFields((t) => ({
   createDeployment: t.field({
     type: DeploymentType,
-    description: 'Puts a version into service under a name: watch subscription `deployment` until it is LIVE. Needs OPERATOR.',
+    description:
+      'Puts a version into service under a name: watch subscription `deployment` until it is LIVE. Needs OPERATOR.',
     errors: { types: [...expected.create, NotReadyError] },
-    args: { input: t.arg({ type: CreateDeploymentInput, required: true, description: 'The new deployment.' }) },
+    args: {
+      input: t.arg({ type: CreateDeploymentInput, required: true, description: 'The new deployment.' }),
+    },
     resolve: (_root, { input }, { platform, viewer }) =>
       createDeployment(platform, viewer, {
         project: input.project,
@@ -245,7 +275,12 @@ builder.subscriptionField('deployment', (t) =>
       const id = idOf(['id'], 'Deployment', args.id);
       await getDeployment(platform, viewer, id);
       const hints = (signal: AbortSignal) => changesOf(services.feed, 'deployment', id, signal);
-      return watched(info, hints, () => getDeployment(platform, viewer, id), ({ state }) => state === 'STOPPED');
+      return watched(
+        info,
+        hints,
+        () => getDeployment(platform, viewer, id),
+        ({ state }) => state === 'STOPPED',
+      );
     },
     resolve: (deployment: Deployment) => deployment,
   }),

@@ -45,7 +45,7 @@ const ErrorInterface = builder.interfaceRef<DomainError>('Error').implement({
 const Issue = builder.objectRef<ValidationIssue>('ValidationIssue').implement({
   description: 'One thing that is wrong with the input.',
   fields: (t) => ({
-    path: t.stringList({ description: 'Where, from the input\'s root.', resolve: (issue) => [...issue.path] }),
+    path: t.stringList({ description: "Where, from the input's root.", resolve: (issue) => [...issue.path] }),
     expected: t.exposeString('expected', { nullable: true, description: 'What would be right.' }),
     found: t.exposeString('found', { nullable: true, description: 'What is there instead.' }),
     message: t.exposeString('message', { description: 'The same in a sentence.' }),
@@ -57,7 +57,11 @@ builder.objectType(ValidationError, {
   description: 'The input cannot be taken as it is.',
   interfaces: [ErrorInterface],
   fields: (t) => ({
-    issues: t.field({ type: [Issue], description: 'Everything that is wrong, 20 at most.', resolve: (error) => [...error.issues] }),
+    issues: t.field({
+      type: [Issue],
+      description: 'Everything that is wrong, 20 at most.',
+      resolve: (error) => [...error.issues],
+    }),
   }),
 });
 builder.objectType(NotFoundError, {
@@ -70,7 +74,9 @@ builder.objectType(ConflictError, {
   name: 'ConflictError',
   description: 'The present state stands in the way.',
   interfaces: [ErrorInterface],
-  fields: (t) => ({ current: t.exposeString('current', { nullable: true, description: 'The present state.' }) }),
+  fields: (t) => ({
+    current: t.exposeString('current', { nullable: true, description: 'The present state.' }),
+  }),
 });
 builder.objectType(ForbiddenError, {
   name: 'ForbiddenError',
@@ -93,7 +99,9 @@ builder.objectType(DeadlineExceededError, {
   name: 'DeadlineExceededError',
   description: 'No answer in time.',
   interfaces: [ErrorInterface],
-  fields: (t) => ({ timeoutMs: t.exposeInt('timeoutMs', { description: 'The time that was allowed, in milliseconds.' }) }),
+  fields: (t) => ({
+    timeoutMs: t.exposeInt('timeoutMs', { description: 'The time that was allowed, in milliseconds.' }),
+  }),
 });
 builder.objectType(ModelError, {
   name: 'ModelError',

@@ -15,7 +15,11 @@ function decode(id: string): { type: string; id: string } | undefined {
 export function idOf(path: readonly string[], type: string, globalId: string): string {
   const decoded = decode(globalId);
   if (decoded?.type === type) return decoded.id;
-  throw ValidationError.of(path, `the id of a ${type}`, decoded ? `the id of a ${decoded.type}` : shown(globalId));
+  throw ValidationError.of(
+    path,
+    `the id of a ${type}`,
+    decoded ? `the id of a ${decoded.type}` : shown(globalId),
+  );
 }
 
 /** The inner id where it is a global id of that type, else the text as it is: a reference by name. */

@@ -34,7 +34,9 @@ function depthRule(limit: number): ValidationRule {
       leave: (document) => {
         const depth = depthOf(document, limit);
         if (depth > limit) {
-          context.reportError(refuse('TOO_DEEP', 'a depth of', `more than ${limit}`, limit, 'MAX_QUERY_DEPTH'));
+          context.reportError(
+            refuse('TOO_DEEP', 'a depth of', `more than ${limit}`, limit, 'MAX_QUERY_DEPTH'),
+          );
         }
       },
     },
@@ -70,7 +72,9 @@ function depthOf(document: DocumentNode, limit: number): number {
     known.set(name, depth);
     return depth;
   }
-  const operations = document.definitions.filter((definition) => definition.kind === Kind.OPERATION_DEFINITION);
+  const operations = document.definitions.filter(
+    (definition) => definition.kind === Kind.OPERATION_DEFINITION,
+  );
   return Math.max(0, ...operations.map((operation) => below(operation.selectionSet, [])));
 }
 
@@ -121,7 +125,9 @@ export function costLimit(
       // Variables that are missing or of a wrong type: execution says so better.
       return undefined;
     }
-    return cost > limit ? refuse('TOO_COSTLY', 'a cost of', String(cost), limit, 'MAX_QUERY_COST') : undefined;
+    return cost > limit
+      ? refuse('TOO_COSTLY', 'a cost of', String(cost), limit, 'MAX_QUERY_COST')
+      : undefined;
   }
   return (document, variables) => {
     const known = fixed.get(document);

@@ -78,7 +78,9 @@ builder.node(ModelType, {
       description: 'The version of the highest number; null while there is none.',
       resolve: (model, _args, { platform }) => {
         if (model.latest !== undefined) return model.latest;
-        return findVersionByNumber(platform.db, model.id, model.lastNumber).then((version) => version ?? null);
+        return findVersionByNumber(platform.db, model.id, model.lastNumber).then(
+          (version) => version ?? null,
+        );
       },
     }),
   }),
@@ -92,7 +94,10 @@ const CreateModelInput = builder.inputType('CreateModelInput', {
   description: 'A new model.',
   fields: (t) => ({
     project: t.string({ required: true, description: 'Name of the project.' }),
-    name: t.string({ required: true, description: 'Letters, digits, ".", "_", "-"; 100 characters at most; unique.' }),
+    name: t.string({
+      required: true,
+      description: 'Letters, digits, ".", "_", "-"; 100 characters at most; unique.',
+    }),
     description: t.string({ description: 'What it does.' }),
     tags: t.field({ type: [TagInput], description: 'Keys and values, 50 at most.' }),
   }),

@@ -32,7 +32,11 @@ const ProgressType = builder.objectRef<Operation>('Progress').implement({
   description: 'How much is done.',
   fields: (t) => ({
     done: t.expose('done', { type: 'BigInt', description: 'What is done, in `unit`.' }),
-    total: t.expose('total', { type: 'BigInt', nullable: true, description: 'All there is to do; null: not known.' }),
+    total: t.expose('total', {
+      type: 'BigInt',
+      nullable: true,
+      description: 'All there is to do; null: not known.',
+    }),
     unit: t.exposeString('unit', { description: 'What is counted, such as bytes or replicas.' }),
     perSecond: t.float({
       nullable: true,
@@ -66,7 +70,11 @@ builder.node(OperationType, {
   fields: (t) => ({
     kind: t.exposeString('kind', { description: 'What work, such as version.ingest.' }),
     status: t.expose('status', { type: OperationStatusEnum, description: 'How far it is.' }),
-    progress: t.field({ type: ProgressType, description: 'How much is done.', resolve: (operation) => operation }),
+    progress: t.field({
+      type: ProgressType,
+      description: 'How much is done.',
+      resolve: (operation) => operation,
+    }),
     log: t.stringList({
       description: 'Its last lines, oldest first, each with its time.',
       args: { tail: t.arg.int({ defaultValue: 50, description: 'How many lines, 1 to 1,000.' }) },
@@ -82,10 +90,19 @@ builder.node(OperationType, {
       description: 'Why it ended without success.',
       resolve: (operation) => operation.error,
     }),
-    queuedAt: t.expose('queuedAt', { type: 'DateTime', description: 'When it was asked for, or last given back.' }),
-    startedAt: t.expose('startedAt', { type: 'DateTime', nullable: true, description: 'When it was first begun.' }),
+    queuedAt: t.expose('queuedAt', {
+      type: 'DateTime',
+      description: 'When it was asked for, or last given back.',
+    }),
+    startedAt: t.expose('startedAt', {
+      type: 'DateTime',
+      nullable: true,
+      description: 'When it was first begun.',
+    }),
     finishedAt: t.expose('finishedAt', { type: 'DateTime', nullable: true, description: 'When it ended.' }),
-    attempts: t.exposeInt('attempts', { description: 'How often a worker took it: more than 1 after a crash.' }),
+    attempts: t.exposeInt('attempts', {
+      description: 'How often a worker took it: more than 1 after a crash.',
+    }),
     by: t.field({
       type: ActorType,
       description: 'Who asked for it.',
@@ -121,7 +138,12 @@ builder.subscriptionField('operation', (t) =>
       const id = idOf(['id'], 'Operation', args.id);
       await getOperation(platform, viewer, id);
       const hints = (signal: AbortSignal) => changesOf(services.feed, 'operation', id, signal);
-      return watched(info, hints, () => getOperation(platform, viewer, id), (operation) => operation.finishedAt !== null);
+      return watched(
+        info,
+        hints,
+        () => getOperation(platform, viewer, id),
+        (operation) => operation.finishedAt !== null,
+      );
     },
     resolve: (operation: Operation) => operation,
   }),

@@ -24,7 +24,9 @@ const LatencyType = builder.objectRef<Predicted['latency']>('PredictionLatency')
     totalMs: t.exposeFloat('totalMs', { description: 'All of it, as the api saw it, in milliseconds.' }),
     queueMs: t.exposeFloat('queueMs', { description: 'Waiting in the replica, in milliseconds.' }),
     computeMs: t.exposeFloat('computeMs', { description: 'The run of the model, in milliseconds.' }),
-    batchSize: t.exposeInt('batchSize', { description: 'Rows in that run, those of other requests included.' }),
+    batchSize: t.exposeInt('batchSize', {
+      description: 'Rows in that run, those of other requests included.',
+    }),
   }),
 });
 
@@ -45,7 +47,10 @@ const TensorType = builder.objectRef<NamedTensor>('NamedTensor').implement({
   fields: (t) => ({
     name: t.exposeString('name', { description: 'Its name.' }),
     datatype: t.expose('datatype', { type: DatatypeEnum, description: 'Type of its elements.' }),
-    shape: t.intList({ description: 'Its dimensions, outermost first.', resolve: (tensor) => [...tensor.shape] }),
+    shape: t.intList({
+      description: 'Its dimensions, outermost first.',
+      resolve: (tensor) => [...tensor.shape],
+    }),
     data: t.field({
       type: 'Tensor',
       description: 'Its values, flat, in row-major order.',
@@ -87,7 +92,7 @@ const RowType = builder.objectRef<Row>('PredictedRow').implement({
     }),
     outputs: t.field({
       type: 'JSON',
-      description: 'This row of every output, by the output\'s name.',
+      description: "This row of every output, by the output's name.",
       resolve: ({ result }) => result.outputs,
     }),
   }),
@@ -106,7 +111,8 @@ const PayloadType = builder.objectRef<Predicted>('PredictPayload').implement({
     rows: t.field({
       type: [RowType],
       description: 'A prediction per row, in the order of the request.',
-      resolve: ({ requestId, rows }) => rows.map((result, index) => ({ id: `${requestId}:${index}`, result })),
+      resolve: ({ requestId, rows }) =>
+        rows.map((result, index) => ({ id: `${requestId}:${index}`, result })),
     }),
     tensors: t.field({
       type: [TensorType],
@@ -114,16 +120,22 @@ const PayloadType = builder.objectRef<Predicted>('PredictPayload').implement({
       resolve: ({ tensors }) => [...tensors],
     }),
     latency: t.expose('latency', { type: LatencyType, description: 'Where the time went.' }),
-    warnings: t.stringList({ description: 'What to know about the answer.', resolve: ({ warnings }) => [...warnings] }),
+    warnings: t.stringList({
+      description: 'What to know about the answer.',
+      resolve: ({ warnings }) => [...warnings],
+    }),
   }),
 });
 
 const TensorInput = builder.inputType('TensorInput', {
   description: 'A tensor that goes in.',
   fields: (t) => ({
-    name: t.string({ required: true, description: 'The input\'s name.' }),
+    name: t.string({ required: true, description: "The input's name." }),
     shape: t.intList({ description: 'Its dimensions; without them, as `data` is nested.' }),
-    datatype: t.field({ type: DatatypeEnum, description: "Type of its elements; without it the signature's." }),
+    datatype: t.field({
+      type: DatatypeEnum,
+      description: "Type of its elements; without it the signature's.",
+    }),
     data: t.field({ type: 'Tensor', required: true, description: 'Its values.' }),
   }),
 });
@@ -144,7 +156,14 @@ builder.mutationField('predict', (t) =>
     type: PayloadType,
     description: 'Asks a deployment. Counted in its metrics. Needs READER.',
     errors: {
-      types: [ValidationError, NotFoundError, NotReadyError, DeadlineExceededError, ModelError, ForbiddenError],
+      types: [
+        ValidationError,
+        NotFoundError,
+        NotReadyError,
+        DeadlineExceededError,
+        ModelError,
+        ForbiddenError,
+      ],
     },
     args: { input: t.arg({ type: PredictInputType, required: true, description: 'What to predict.' }) },
     resolve: (_root, { input }, { services, viewer }) =>

@@ -24,7 +24,8 @@ builder.node(ProjectType, {
       nullable: true,
       description: 'The model of that name; null when there is none.',
       args: { name: t.arg.string({ required: true, description: 'Its name.' }) },
-      resolve: async (project, { name }, { platform }) => (await findModel(platform, project.id, name)) ?? null,
+      resolve: async (project, { name }, { platform }) =>
+        (await findModel(platform, project.id, name)) ?? null,
     }),
     models: t.field({
       type: ModelConnection,
@@ -47,7 +48,8 @@ builder.node(ProjectType, {
     deployment: t.field({
       type: DeploymentType,
       nullable: true,
-      description: 'The deployment of that name: the one in service, else the one stopped last; null when there is none.',
+      description:
+        'The deployment of that name: the one in service, else the one stopped last; null when there is none.',
       args: { name: t.arg.string({ required: true, description: 'Its name.' }) },
       resolve: async (project, { name }, { platform }) =>
         (await findDeployment(platform, project.id, name)) ?? null,
@@ -87,14 +89,18 @@ builder.queryFields((t) => ({
     nullable: true,
     description: 'The project of that name; null when there is none that you can see.',
     args: { name: t.arg.string({ required: true, description: 'Its name.' }) },
-    resolve: async (_root, { name }, { platform, viewer }) => (await findProject(platform, viewer, name)) ?? null,
+    resolve: async (_root, { name }, { platform, viewer }) =>
+      (await findProject(platform, viewer, name)) ?? null,
   }),
 }));
 
 const CreateProjectInput = builder.inputType('CreateProjectInput', {
   description: 'A new project.',
   fields: (t) => ({
-    name: t.string({ required: true, description: 'Letters, digits, ".", "_", "-"; 100 characters at most; unique.' }),
+    name: t.string({
+      required: true,
+      description: 'Letters, digits, ".", "_", "-"; 100 characters at most; unique.',
+    }),
     description: t.string({ description: 'What it is for.' }),
   }),
 });

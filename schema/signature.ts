@@ -1,4 +1,10 @@
-import { datatypes, tasks, type ColumnSpec, type Signature, type TensorSpec } from '#src/signature/signature.ts';
+import {
+  datatypes,
+  tasks,
+  type ColumnSpec,
+  type Signature,
+  type TensorSpec,
+} from '#src/signature/signature.ts';
 import { builder } from './builder.ts';
 
 export const DatatypeEnum = builder.enumType('Datatype', {
@@ -55,19 +61,30 @@ const ColumnSpecType = builder.objectRef<ColumnSpec>('ColumnSpec').implement({
       description: "Position within the input's row, from 0; null where the input holds one value per row.",
     }),
     datatype: t.expose('datatype', { type: DatatypeEnum, description: 'Type of its values.' }),
-    nullable: t.exposeBoolean('nullable', { description: 'Whether null or NaN (a missing value) is accepted.' }),
+    nullable: t.exposeBoolean('nullable', {
+      description: 'Whether null or NaN (a missing value) is accepted.',
+    }),
   }),
 });
 
 export const SignatureType = builder.objectRef<Signature>('Signature').implement({
   description: 'What a version takes and answers.',
   fields: (t) => ({
-    inputs: t.field({ type: [TensorSpecType], description: 'Tensors that go in.', resolve: (s) => [...s.inputs] }),
-    outputs: t.field({ type: [TensorSpecType], description: 'Tensors that come out.', resolve: (s) => [...s.outputs] }),
+    inputs: t.field({
+      type: [TensorSpecType],
+      description: 'Tensors that go in.',
+      resolve: (s) => [...s.inputs],
+    }),
+    outputs: t.field({
+      type: [TensorSpecType],
+      description: 'Tensors that come out.',
+      resolve: (s) => [...s.outputs],
+    }),
     columns: t.field({
       type: [ColumnSpecType],
       nullable: true,
-      description: 'Columns of a row; null where neither the graph nor `signature` at createVersion names them.',
+      description:
+        'Columns of a row; null where neither the graph nor `signature` at createVersion names them.',
       resolve: (s) => (s.columns ? [...s.columns] : null),
     }),
     classes: t.stringList({
@@ -87,16 +104,23 @@ const ColumnInput = builder.inputType('ColumnInput', {
   description: 'A column of a row.',
   fields: (t) => ({
     name: t.string({ required: true, description: 'Its name.' }),
-    input: t.string({ description: 'The input tensor it feeds; without it the only one, or the one of its name.' }),
+    input: t.string({
+      description: 'The input tensor it feeds; without it the only one, or the one of its name.',
+    }),
     index: t.int({ description: "Position within the input's row, from 0; without it the next." }),
-    nullable: t.boolean({ description: 'Whether a missing value is accepted; without it, as the graph tells.' }),
+    nullable: t.boolean({
+      description: 'Whether a missing value is accepted; without it, as the graph tells.',
+    }),
   }),
 });
 
 export const SignatureInput = builder.inputType('SignatureInput', {
   description: 'What the graph does not say itself. Checked against it: a contradiction rejects the version.',
   fields: (t) => ({
-    columns: t.field({ type: [ColumnInput], description: 'Columns of a row, in the order of the input tensor.' }),
+    columns: t.field({
+      type: [ColumnInput],
+      description: 'Columns of a row, in the order of the input tensor.',
+    }),
     classes: t.stringList({ description: 'Class names in the order of the probabilities.' }),
     positiveClass: t.string({ description: 'The class whose probability is of interest; BINARY only.' }),
     task: t.field({ type: TaskEnum, description: 'What the version is for.' }),

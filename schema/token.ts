@@ -41,7 +41,10 @@ const CreateTokenInput = builder.inputType('CreateTokenInput', {
     project: t.string({ required: true, description: 'Name of the project.' }),
     name: t.string({ required: true, description: 'What it is for.' }),
     role: t.field({ type: RoleEnum, required: true, description: 'What it allows.' }),
-    expiresAt: t.field({ type: 'DateTime', description: 'When it stops working; without it, when it is revoked.' }),
+    expiresAt: t.field({
+      type: 'DateTime',
+      description: 'When it stops working; without it, when it is revoked.',
+    }),
   }),
 });
 const RevokeTokenInput = builder.inputType('RevokeTokenInput', {

@@ -51,12 +51,16 @@ builder.node(VersionType, {
       resolve: async (version, _args, { loaders }) => (await loaders.model.load(version.modelId))!,
     }),
     status: t.expose('status', { type: VersionStatusEnum, description: 'How far it is.' }),
-    statusReason: t.exposeString('statusReason', { nullable: true, description: 'Why it was rejected or quarantined.' }),
+    statusReason: t.exposeString('statusReason', {
+      nullable: true,
+      description: 'Why it was rejected or quarantined.',
+    }),
     operation: t.field({
       type: OperationType,
       nullable: true,
       description: 'The work that makes it READY.',
-      resolve: async (version, _args, { loaders }) => (await loaders.operation.load(version.operationId)) ?? null,
+      resolve: async (version, _args, { loaders }) =>
+        (await loaders.operation.load(version.operationId)) ?? null,
     }),
     message: t.exposeString('message', { nullable: true, description: 'What its author says of it.' }),
     author: t.field({
@@ -73,7 +77,7 @@ builder.node(VersionType, {
     bytes: t.expose('bytes', { type: 'BigInt', description: 'Size of all its files in bytes.' }),
     digest: t.expose('digest', {
       type: 'Sha256',
-      description: "One file: its digest. Several: SHA-256 of the lines `<digest>  <path>`, sorted by path.",
+      description: 'One file: its digest. Several: SHA-256 of the lines `<digest>  <path>`, sorted by path.',
     }),
     signature: t.field({
       type: SignatureType,
@@ -92,7 +96,11 @@ const CreateVersionInput = builder.inputType('CreateVersionInput', {
   description: 'A new version.',
   fields: (t) => ({
     model: t.id({ required: true, description: "The model's global id." }),
-    files: t.field({ type: ['Upload'], required: true, description: 'An ONNX file, and its external data beside it.' }),
+    files: t.field({
+      type: ['Upload'],
+      required: true,
+      description: 'An ONNX file, and its external data beside it.',
+    }),
     message: t.string({ description: 'What is new; 10,000 characters at most.' }),
     signature: t.field({ type: SignatureInput, description: 'What the graph does not say itself.' }),
   }),
@@ -130,7 +138,14 @@ function given(input: typeof SignatureInput.$inferInput): GivenSignature {
   const defined = <T>(value: T | null | undefined) => value ?? undefined;
   return {
     columns: input.columns?.map((column) =>
-      JSON.parse(JSON.stringify({ ...column, input: defined(column.input), index: defined(column.index), nullable: defined(column.nullable) })),
+      JSON.parse(
+        JSON.stringify({
+          ...column,
+          input: defined(column.input),
+          index: defined(column.index),
+          nullable: defined(column.nullable),
+        }),
+      ),
     ),
     classes: input.classes ?? undefined,
     positiveClass: input.positiveClass ?? undefined,

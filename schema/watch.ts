@@ -18,7 +18,9 @@ export async function* watched<T>(
   try {
     for await (const _hint of hints(ending.signal)) {
       const value = await read();
-      const now = JSON.stringify(value, (_key, part: unknown) => (typeof part === 'bigint' ? String(part) : part));
+      const now = JSON.stringify(value, (_key, part: unknown) =>
+        typeof part === 'bigint' ? String(part) : part,
+      );
       if (now === before) continue;
       before = now;
       yield value;

@@ -19,7 +19,11 @@ export interface OpenPlatform {
  */
 export async function openPlatform(config: Config, logger: Logger): Promise<OpenPlatform> {
   const onError = (what: string) => (error: Error) => logger.warn({ err: error }, `${what}: connection lost`);
-  const database = openDatabase({ url: config.DATABASE_URL, pool: config.DATABASE_POOL, onError: onError('postgres') });
+  const database = openDatabase({
+    url: config.DATABASE_URL,
+    pool: config.DATABASE_POOL,
+    onError: onError('postgres'),
+  });
   const installation = await database.db.selectFrom('installation').select('id').executeTakeFirstOrThrow();
   await claimStore(config.ARTIFACT_STORE, installation.id);
   const store = await openLocalStore(config.ARTIFACT_STORE, config.HOST_ID);

@@ -26,7 +26,8 @@ async function main(config: Config): Promise<void> {
   async function handle(delivery: Delivery): Promise<void> {
     if (delivery.name === sweepJob.name) return sweep(context);
     const job = jobOf(delivery.name);
-    if (!job) throw new Error(`No handler for job ${delivery.name}: this worker is older than who queued it.`);
+    if (!job)
+      throw new Error(`No handler for job ${delivery.name}: this worker is older than who queued it.`);
     const { operationId } = operationPayload.parse(delivery.payload);
     await runOperation(platform, id, operationId, handlers[job.name](context));
   }

@@ -5,7 +5,9 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { DocumentNode, GraphQLError } from 'graphql';
+import type { Logger } from '#src/platform/logger.ts';
 import type { Execution, Result } from '../execution.ts';
+import { logOutcome } from './request-log.ts';
 import { identityOf, readBody } from './request.ts';
 
 interface Params {
@@ -23,7 +25,8 @@ function answerTypeOf(req: IncomingMessage): string | undefined {
   if (req.method !== 'POST' || headers['content-encoding'] !== undefined) return undefined;
   if (!/^application\/json(;\s*charset=utf-?8)?$/i.test(headers['content-type'] ?? '')) return undefined;
   const accept = headers.accept ?? '*/*';
-  if (accept.includes('q=') || accept.includes('multipart') || accept.includes('event-stream')) return undefined;
+  if (accept.includes('q=') || accept.includes('multipart') || accept.includes('event-stream'))
+    return undefined;
   if (accept.startsWith(RESPONSE_JSON)) return RESPONSE_JSON;
   return accept.startsWith('application/json') || accept.startsWith('*/*') ? 'application/json' : undefined;
 }
@@ -38,7 +41,8 @@ function paramsOf(body: Buffer): Params | undefined {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
   const { query, variables, operationName, extensions } = value as Record<string, unknown>;
   if (typeof query !== 'string' || (extensions ?? null) !== null) return undefined;
-  if ((variables ?? null) !== null && (typeof variables !== 'object' || Array.isArray(variables))) return undefined;
+  if ((variables ?? null) !== null && (typeof variables !== 'object' || Array.isArray(variables)))
+    return undefined;
   if ((operationName ?? null) !== null && typeof operationName !== 'string') return undefined;
   for (const key in value) if (!known.has(key)) return undefined;
   return value as Params;
@@ -58,6 +62,7 @@ function isPlainOperation(document: DocumentNode, name: string | null | undefine
 export function fastPath(
   execution: Execution,
   maxBodyBytes: number,
+  logger: Logger,
 ): (req: IncomingMessage, res: ServerResponse) => Promise<void> {
   return async (req, res) => {
     const body = await readBody(req, res, maxBodyBytes);
@@ -73,6 +78,7 @@ export function fastPath(
     }
     if (refused) return sendErrors(res, type, checked as readonly GraphQLError[]);
     const { viewer, requestId } = identityOf(req);
+    const startedAt = performance.now();
     try {
       const result = await execution.run({
         document: checked as DocumentNode,
@@ -80,6 +86,7 @@ export function fastPath(
         variables: params.variables ?? undefined,
         context: execution.contextOf(viewer, requestId),
       });
+      logOutcome(logger, req, checked as DocumentNode, result, startedAt);
       const status = type === RESPONSE_JSON && result.data === undefined ? 400 : 200;
       send(res, status, type, stringify(withoutHttp(result)));
     } catch (error) {
@@ -110,6 +117,9 @@ function sendErrors(res: ServerResponse, type: string, errors: readonly GraphQLE
 }
 
 function send(res: ServerResponse, status: number, type: string, text: string): void {
-  res.writeHead(status, { 'content-type': `${type}; charset=utf-8`, 'content-length': Buffer.byteLength(text) });
+  res.writeHead(status, {
+    'content-type': `${type}; charset=utf-8`,
+    'content-length': Buffer.byteLength(text),
+  });
   res.end(text);
 }

@@ -13,7 +13,7 @@ const restore = `<script>
   }
 </script>`;
 const link = `<a href="?tour" title="Opens the tabs of the tour again; your own are closed"
-  style="position:fixed;left:72px;bottom:10px;z-index:10;font:13px system-ui;color:#6b7280">Bring the tour back</a>`;
+  style="position:fixed;left:72px;bottom:2px;z-index:10;font:13px system-ui;color:#6b7280">Bring the tour back</a>`;
 
 /** The page. */
 export function renderPage(): string {

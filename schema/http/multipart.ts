@@ -8,7 +8,9 @@ import type { Readable } from 'node:stream';
 import busboy from 'busboy';
 import type { DocumentNode } from 'graphql';
 import { z } from 'zod';
+import type { Logger } from '#src/platform/logger.ts';
 import type { Execution } from '../execution.ts';
+import { logOutcome } from './request-log.ts';
 import { cutOff, identityOf, refuse, sendJson } from './request.ts';
 import { Upload } from './upload.ts';
 
@@ -51,6 +53,7 @@ class BadForm extends Error {}
 export function multipart(
   execution: Execution,
   limits: { bodyBytes: number; files: number },
+  logger: Logger,
 ): (req: IncomingMessage, res: ServerResponse) => Promise<void> {
   return async (req, res) => {
     let form: Form;
@@ -67,16 +70,19 @@ export function multipart(
         return refuse(res, 400, 'BAD_FORM', 'Files go with a mutation.');
       }
       const { viewer, requestId } = identityOf(req);
+      const startedAt = performance.now();
       const result = await execution.run({
         document: checked as DocumentNode,
         operationName: operation.operationName ?? undefined,
         variables: operation.variables,
         context: execution.contextOf(viewer, requestId),
       });
+      logOutcome(logger, req, checked as DocumentNode, result, startedAt);
       if (req.destroyed && !req.complete) return;
       sendJson(res, 200, JSON.stringify(result), req.complete ? {} : { connection: 'close' });
     } catch (error) {
-      if (error instanceof BadForm) return refuse(res, 400, 'BAD_FORM', error.message, { connection: 'close' });
+      if (error instanceof BadForm)
+        return refuse(res, 400, 'BAD_FORM', error.message, { connection: 'close' });
       sendJson(res, 500, { errors: [execution.mask(error, identityOf(req).requestId)] });
     } finally {
       form.end();
@@ -114,7 +120,9 @@ class Form {
     this.#operation.promise.catch(() => undefined);
     this.#parser.on('field', (name, value, { valueTruncated }) => this.#field(name, value, valueTruncated));
     this.#parser.on('file', (name, stream, { filename }) => this.#file(name, stream, filename));
-    this.#parser.on('close', () => this.#fail(new BadForm('The form ended before the parts that it promised.')));
+    this.#parser.on('close', () =>
+      this.#fail(new BadForm('The form ended before the parts that it promised.')),
+    );
     this.#parser.on('error', (error) => this.#fail(new BadForm((error as Error).message)));
     req.on('close', () => {
       if (!req.complete) this.#parser.destroy(new BadForm('The request broke off.'));
@@ -201,7 +209,10 @@ function place(root: { variables: Record<string, unknown> }, path: string, uploa
   const last = keys.pop() as string;
   let at: unknown = root;
   for (const key of keys) {
-    at = typeof at === 'object' && at !== null && Object.hasOwn(at, key) ? (at as Record<string, unknown>)[key] : undefined;
+    at =
+      typeof at === 'object' && at !== null && Object.hasOwn(at, key)
+        ? (at as Record<string, unknown>)[key]
+        : undefined;
   }
   const isPlace = typeof at === 'object' && at !== null && Object.hasOwn(at, last);
   if (!isPlace || (at as Record<string, unknown>)[last] !== null || keys[0] !== 'variables') {

@@ -19,7 +19,12 @@ export function identityOf(req: IncomingMessage): { viewer: Viewer; requestId: s
 const JSON_TYPE = 'application/json; charset=utf-8';
 
 /** Answers with JSON. */
-export function sendJson(res: ServerResponse, status: number, body: unknown, headers: Record<string, string> = {}): void {
+export function sendJson(
+  res: ServerResponse,
+  status: number,
+  body: unknown,
+  headers: Record<string, string> = {},
+): void {
   const text = typeof body === 'string' ? body : JSON.stringify(body);
   res.writeHead(status, { 'content-type': JSON_TYPE, 'content-length': Buffer.byteLength(text), ...headers });
   res.end(text);
@@ -40,7 +45,11 @@ export function refuse(
  * The body as bytes, or undefined when there are more than `limit` (the request was answered with 413 then, and
  * what still comes is thrown away).
  */
-export function readBody(req: IncomingMessage, res: ServerResponse, limit: number): Promise<Buffer | undefined> {
+export function readBody(
+  req: IncomingMessage,
+  res: ServerResponse,
+  limit: number,
+): Promise<Buffer | undefined> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let bytes = 0;
@@ -60,7 +69,9 @@ export function readBody(req: IncomingMessage, res: ServerResponse, limit: numbe
       cutOff(req);
       resolve(undefined);
     });
-    req.on('end', () => resolve(refused ? undefined : chunks.length === 1 ? chunks[0] : Buffer.concat(chunks)));
+    req.on('end', () =>
+      resolve(refused ? undefined : chunks.length === 1 ? chunks[0] : Buffer.concat(chunks)),
+    );
     req.on('error', reject);
     req.on('close', () => {
       if (!req.complete) reject(new Error('The request broke off.'));
@@ -94,7 +105,10 @@ function hostNameOf(host: string): string {
  * Which page a request may come from: none (a program), one of this server, or one that ALLOWED_ORIGINS names.
  * Without that, any page in the browser of somebody on this machine could act as `local`.
  */
-export function originVerdict(req: IncomingMessage, allowed: readonly string[]): 'own' | 'allowed' | 'foreign' {
+export function originVerdict(
+  req: IncomingMessage,
+  allowed: readonly string[],
+): 'own' | 'allowed' | 'foreign' {
   const { origin, host } = req.headers;
   if (origin === undefined) return req.headers['sec-fetch-site'] === 'cross-site' ? 'foreign' : 'own';
   if (allowed.includes(origin)) return 'allowed';

@@ -20,9 +20,21 @@ export interface Viewer extends Actor {
 }
 
 /** Whoever asks on a loopback address while access is not configured. */
-export const local: Viewer = { name: 'local', kind: 'USER', everywhere: 'ADMIN', project: null, tokenId: null };
+export const local: Viewer = {
+  name: 'local',
+  kind: 'USER',
+  everywhere: 'ADMIN',
+  project: null,
+  tokenId: null,
+};
 /** The holder of ADMIN_TOKEN_FILE. */
-export const admin: Viewer = { name: 'admin', kind: 'USER', everywhere: 'ADMIN', project: null, tokenId: null };
+export const admin: Viewer = {
+  name: 'admin',
+  kind: 'USER',
+  everywhere: 'ADMIN',
+  project: null,
+  tokenId: null,
+};
 /** Workers. */
 export const system: Viewer = {
   name: 'system',
@@ -58,7 +70,11 @@ export function requireRole(viewer: Viewer, projectId: string, role: Role, what:
   const own = roleIn(viewer, projectId);
   if (own === null) throw new NotFoundError(what);
   if (!includes(own, role)) {
-    throw new ForbiddenError(`This needs the role ${role}; ${viewer.name} is ${own}.`, role, `Ask an ADMIN for a token of role ${role}.`);
+    throw new ForbiddenError(
+      `This needs the role ${role}; ${viewer.name} is ${own}.`,
+      role,
+      `Ask an ADMIN for a token of role ${role}.`,
+    );
   }
 }
 

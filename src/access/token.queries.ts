@@ -36,7 +36,11 @@ export function findLiveToken(db: Db, hash: Buffer): Promise<TokenRow | undefine
 }
 
 export async function touchToken(db: Db, id: string): Promise<void> {
-  await db.updateTable('apiToken').set({ lastUsedAt: sql`now()` }).where('id', '=', id).execute();
+  await db
+    .updateTable('apiToken')
+    .set({ lastUsedAt: sql`now()` })
+    .where('id', '=', id)
+    .execute();
 }
 
 export function revokeToken(db: Db, id: string): Promise<TokenRow> {

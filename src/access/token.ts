@@ -44,7 +44,11 @@ export async function createToken(
     return { token, secret };
   } catch (error) {
     if (brokenConstraint(error) !== 'api_token_name_key') throw error;
-    throw new ConflictError(`A token ${name} exists already.`, name, 'Revoke it first, or take another name.');
+    throw new ConflictError(
+      `A token ${name} exists already.`,
+      name,
+      'Revoke it first, or take another name.',
+    );
   }
 }
 

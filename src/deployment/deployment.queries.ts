@@ -52,7 +52,12 @@ export function listDeployments(db: Db, projectId: string, page: PageRequest): P
 }
 
 export function listArms(db: Db, deploymentIds: readonly string[]): Promise<ArmRow[]> {
-  return db.selectFrom('arm').selectAll().where('deploymentId', 'in', deploymentIds).orderBy('name').execute();
+  return db
+    .selectFrom('arm')
+    .selectAll()
+    .where('deploymentId', 'in', deploymentIds)
+    .orderBy('name')
+    .execute();
 }
 
 /** Changes the state if it is still one of `from`; undefined when it is not. */
@@ -73,5 +78,9 @@ export function changeState(
 
 /** Marks that routes may differ, for the apis' poll. */
 export async function touchDeployment(db: Db, id: string): Promise<void> {
-  await db.updateTable('deployment').set({ changedAt: sql`clock_timestamp()` }).where('id', '=', id).execute();
+  await db
+    .updateTable('deployment')
+    .set({ changedAt: sql`clock_timestamp()` })
+    .where('id', '=', id)
+    .execute();
 }

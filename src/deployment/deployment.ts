@@ -46,7 +46,8 @@ export async function createDeployment(
   checkRange(['replicas'], input.replicas, MAX_REPLICAS);
   checkRange(['threads'], input.threads, MAX_THREADS);
   const version = await resolveVersion(platform, viewer, ['version'], input.version);
-  if (version.projectId !== project.id) throw new NotFoundError(`Version ${input.version} in project ${project.name}`);
+  if (version.projectId !== project.id)
+    throw new NotFoundError(`Version ${input.version} in project ${project.name}`);
   if (version.status !== 'READY') {
     throw new NotReadyError(
       `Version ${version.number} is ${version.status}, not READY.`,
@@ -58,7 +59,11 @@ export async function createDeployment(
     return await insert(platform, viewer, project.id, { ...input, name }, version.id);
   } catch (error) {
     if (brokenConstraint(error) !== 'deployment_name_key') throw error;
-    throw new ConflictError(`A deployment ${name} exists already.`, name, 'Undeploy it first, or take another name.');
+    throw new ConflictError(
+      `A deployment ${name} exists already.`,
+      name,
+      'Undeploy it first, or take another name.',
+    );
   }
 }
 
@@ -89,7 +94,14 @@ async function insert(
       createdByName: viewer.name,
       createdByKind: viewer.kind,
     });
-    const arm = { id: newId(), deploymentId: id, versionId, name: 'stable', role: 'STABLE', weight: 1 } as const;
+    const arm = {
+      id: newId(),
+      deploymentId: id,
+      versionId,
+      name: 'stable',
+      role: 'STABLE',
+      weight: 1,
+    } as const;
     await queries.insertArm(tx, arm);
     return row;
   });
@@ -106,7 +118,9 @@ async function enqueue(
   platform.announce('deployment', deployment.id);
   if (!deployment.operationId) return;
   try {
-    await platform.queue.add(job.queue, job.name, deployment.operationId, { operationId: deployment.operationId });
+    await platform.queue.add(job.queue, job.name, deployment.operationId, {
+      operationId: deployment.operationId,
+    });
   } catch (error) {
     platform.logger.warn({ err: error, deployment: deployment.id }, 'not queued yet; the sweep will');
   }
@@ -191,6 +205,7 @@ export async function listDeployments(
 ): Promise<Page<Deployment>> {
   const request = toPageRequest(args, 2);
   const id = request.after?.[1];
-  if (id !== undefined && !isId(id)) throw ValidationError.of(['after'], 'a cursor of this connection', 'something else');
+  if (id !== undefined && !isId(id))
+    throw ValidationError.of(['after'], 'a cursor of this connection', 'something else');
   return toPage(await queries.listDeployments(platform.db, projectId, request), request);
 }

@@ -8,7 +8,7 @@ import type { Platform } from '../platform/platform.ts';
 import { signal } from '../platform/process-identity.ts';
 import { REPLICA_PROTOCOL_VERSION } from '../inference/replica-status.ts';
 import type { ReplicaKeeper } from '../replica/keeper.ts';
-import { insertReplica, listReplicas, updateReplica, type ReplicaRow } from '../replica/replica.queries.ts';
+import { drainReplicas, insertReplica, listReplicas, type ReplicaRow } from '../replica/replica.queries.ts';
 import * as queries from './deployment.queries.ts';
 
 /** The version cannot be served on this host; its words are for the person who deployed it. */
@@ -88,9 +88,12 @@ export async function failProvisioning(
   deploymentId: string,
   reason: string,
 ): Promise<() => Promise<void>> {
-  await queries.changeState(tx, deploymentId, ['PENDING', 'PROVISIONING'], { state: 'FAILED', stateReason: reason });
+  await queries.changeState(tx, deploymentId, ['PENDING', 'PROVISIONING'], {
+    state: 'FAILED',
+    stateReason: reason,
+  });
   return async () => {
-    await endReplicas(platform, deploymentId);
+    await drainReplicas(platform.db, deploymentId);
     platform.announce('deployment', deploymentId);
   };
 }
@@ -100,9 +103,10 @@ const DRAIN_MS = 30_000;
 /** STOPPING → STOPPED: the replicas drain and end; one that does not is killed after half a minute. */
 export async function stop(platform: Platform, keeper: ReplicaKeeper, running: Running): Promise<void> {
   const id = running.operation.subjectId;
-  await endReplicas(platform, id);
   const until = Date.now() + DRAIN_MS;
   for (;;) {
+    // Again each time: a provisioning that is being cancelled may still have added one.
+    await drainReplicas(platform.db, id);
     keeper.hurry();
     const left = await listReplicas(platform.db, [id]);
     if (left.length === 0) break;
@@ -114,12 +118,6 @@ export async function stop(platform: Platform, keeper: ReplicaKeeper, running: R
     await queries.changeState(tx, id, ['STOPPING'], { state: 'STOPPED', stateReason: null });
   });
   platform.announce('deployment', id);
-}
-
-async function endReplicas(platform: Platform, deploymentId: string): Promise<void> {
-  for (const { id } of await listReplicas(platform.db, [deploymentId])) {
-    await updateReplica(platform.db, id, { state: 'DRAINING' });
-  }
 }
 
 function killLocal(platform: Platform, replicas: readonly ReplicaRow[]): void {

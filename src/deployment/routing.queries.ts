@@ -21,7 +21,14 @@ export interface RouteRow {
     modelName: string;
     signature: Signature;
   }[];
-  replicas: { id: string; armId: string; hostId: string; launch: number; endpoint: string; token: string | null }[];
+  replicas: {
+    id: string;
+    armId: string;
+    hostId: string;
+    launch: number;
+    endpoint: string;
+    token: string | null;
+  }[];
 }
 
 /** Routes of some deployments, or of all that are not STOPPED (their number does not grow with traffic). */

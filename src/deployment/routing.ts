@@ -136,7 +136,8 @@ export class RouteTable {
 
   #dropUnused(): void {
     const used = new Set<ReplicaRoute>();
-    for (const { arms } of this.#byId.values()) for (const arm of arms) for (const one of arm.replicas) used.add(one);
+    for (const { arms } of this.#byId.values())
+      for (const arm of arms) for (const one of arm.replicas) used.add(one);
     for (const [key, replica] of this.#replicas) {
       if (used.has(replica)) continue;
       this.#replicas.delete(key);

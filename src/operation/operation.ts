@@ -35,14 +35,22 @@ export async function getOperation(platform: Platform, viewer: Viewer, id: strin
  */
 export async function cancelOperation(platform: Platform, viewer: Viewer, id: string): Promise<Operation> {
   const operation = await getOperation(platform, viewer, id);
-  requireRole(viewer, operation.projectId, operation.kind.startsWith('deployment.') ? 'OPERATOR' : 'AUTHOR', 'Operation');
+  requireRole(
+    viewer,
+    operation.projectId,
+    operation.kind.startsWith('deployment.') ? 'OPERATOR' : 'AUTHOR',
+    'Operation',
+  );
   const changed = await queries.cancelOperation(platform.db, id);
   if (changed) platform.announce('operation', id);
   return changed ?? getOperation(platform, viewer, id);
 }
 
 /** Items per second and seconds left, from the progress so far; null while there is nothing to go by. */
-export function rateOf(operation: Operation, now: number): { perSecond: number | null; etaSeconds: number | null } {
+export function rateOf(
+  operation: Operation,
+  now: number,
+): { perSecond: number | null; etaSeconds: number | null } {
   if (!operation.startedAt || operation.done === 0n) return { perSecond: null, etaSeconds: null };
   const seconds = ((operation.finishedAt?.getTime() ?? now) - operation.startedAt.getTime()) / 1000;
   if (seconds <= 0) return { perSecond: null, etaSeconds: null };
@@ -101,7 +109,12 @@ const MAX_ATTEMPTS = 3;
  * cancellation ends it as CANCELLED.
  * @param worker who claims, unique per process.
  */
-export async function runOperation(platform: Platform, worker: string, id: string, work: Work): Promise<void> {
+export async function runOperation(
+  platform: Platform,
+  worker: string,
+  id: string,
+  work: Work,
+): Promise<void> {
   const lease = platform.config.OPERATION_LEASE_SECONDS;
   const operation = await queries.claimOperation(platform.db, id, worker, lease);
   if (!operation) return;
@@ -174,7 +187,8 @@ class Claim implements Running {
     } catch (error) {
       this.logger.warn({ err: error }, 'heartbeat failed');
       // Past the lease another worker may have begun: whatever this one does now must not take effect.
-      if (Date.now() - this.#lastHeard > config.OPERATION_LEASE_SECONDS * 1000) this.#abort.abort(new ClaimLost());
+      if (Date.now() - this.#lastHeard > config.OPERATION_LEASE_SECONDS * 1000)
+        this.#abort.abort(new ClaimLost());
     }
   }
 

@@ -36,7 +36,11 @@ export function toPageRequest(
   if (args.after === null || args.after === undefined) return { first, after: undefined };
   const after = parseCursor(args.after);
   if (after?.length !== keys) {
-    throw ValidationError.of(['after'], 'a cursor from pageInfo.endCursor of this connection', 'something else');
+    throw ValidationError.of(
+      ['after'],
+      'a cursor from pageInfo.endCursor of this connection',
+      'something else',
+    );
   }
   return { first, after };
 }

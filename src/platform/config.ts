@@ -10,34 +10,95 @@ const text = () => z.string().min(1);
 
 /** Environment variables by name. `.describe` is what the README shows. */
 export const environment = z.object({
-  DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }).optional().describe('PostgreSQL to use; `npm start` brings its own where this is not set.'),
-  REDIS_URL: z.url({ protocol: /^rediss?$/ }).optional().describe('Redis (or Valkey) to use; `npm start` brings its own where this is not set.'),
-  ARTIFACT_STORE: text().optional().describe('Folder of the artifact store, shared by every api and worker. Default: `<DATA_DIR>/artifacts`.'),
-  DATA_DIR: text().default('.modelarium').describe('Folder of everything local to this host: embedded services, caches, host id.'),
-  HOST: text().default('127.0.0.1').describe('Address the api listens on. Anything but loopback needs `ADMIN_TOKEN_FILE`.'),
+  DATABASE_URL: z
+    .url({ protocol: /^postgres(ql)?$/ })
+    .optional()
+    .describe('PostgreSQL to use; `npm start` brings its own where this is not set.'),
+  REDIS_URL: z
+    .url({ protocol: /^rediss?$/ })
+    .optional()
+    .describe('Redis (or Valkey) to use; `npm start` brings its own where this is not set.'),
+  ARTIFACT_STORE: text()
+    .optional()
+    .describe(
+      'Folder of the artifact store, shared by every api and worker. Default: `<DATA_DIR>/artifacts`.',
+    ),
+  DATA_DIR: text()
+    .default('.modelarium')
+    .describe('Folder of everything local to this host: embedded services, caches, host id.'),
+  HOST: text()
+    .default('127.0.0.1')
+    .describe('Address the api listens on. Anything but loopback needs `ADMIN_TOKEN_FILE`.'),
   PORT: integer(4000, 0, 65_535).describe('Port of the api; 0 picks a free one.'),
-  ADMIN_TOKEN_FILE: text().optional().describe('File whose content (at least 32 characters) is the token of the first ADMIN. Set: every caller needs a token, on loopback too.'),
-  ALLOWED_ORIGINS: z.string().default('').transform((list) => list.split(',').map((origin) => origin.trim()).filter(Boolean)).describe('Origins of pages on other hosts that may use the api, separated by commas, such as `https://app.example`.'),
-  HOST_ID: text().optional().describe('Name of this host towards the others. Default: kept in `<DATA_DIR>/host-id`.'),
-  REPLICA_ADVERTISE_HOST: text().optional().describe('Address under which the apis on other hosts reach this host\'s replicas. Not set: Unix sockets, for this host only.'),
-  REDIS_PREFIX: z.string().regex(/^[a-z0-9-]{1,64}$/).default('modelarium').describe('Prefix of every Redis key.'),
-  LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info').describe('Least level that is logged.'),
+  ADMIN_TOKEN_FILE: text()
+    .optional()
+    .describe(
+      'File whose content (at least 32 characters) is the token of the first ADMIN. Set: every caller needs a token, on loopback too.',
+    ),
+  ALLOWED_ORIGINS: z
+    .string()
+    .default('')
+    .transform((list) =>
+      list
+        .split(',')
+        .map((origin) => origin.trim())
+        .filter(Boolean),
+    )
+    .describe(
+      'Origins of pages on other hosts that may use the api, separated by commas, such as `https://app.example`.',
+    ),
+  HOST_ID: text()
+    .optional()
+    .describe('Name of this host towards the others. Default: kept in `<DATA_DIR>/host-id`.'),
+  REPLICA_ADVERTISE_HOST: text()
+    .optional()
+    .describe(
+      "Address under which the apis on other hosts reach this host's replicas. Not set: Unix sockets, for this host only.",
+    ),
+  REDIS_PREFIX: z
+    .string()
+    .regex(/^[a-z0-9-]{1,64}$/)
+    .default('modelarium')
+    .describe('Prefix of every Redis key.'),
+  LOG_LEVEL: z
+    .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
+    .default('info')
+    .describe('Least level that is logged.'),
   DATABASE_POOL: integer(10, 2, 200).describe('PostgreSQL connections of one process, at most.'),
-  MAX_BODY_BYTES: integer(4 * 1024 * 1024, 1024, 1024 ** 3).describe('Largest GraphQL request without files, in bytes.'),
+  MAX_BODY_BYTES: integer(4 * 1024 * 1024, 1024, 1024 ** 3).describe(
+    'Largest GraphQL request without files, in bytes.',
+  ),
   MAX_FILE_BYTES: integer(20 * 1024 ** 3, 1024, 1024 ** 4).describe('Largest uploaded file, in bytes.'),
   MAX_FILES: integer(64, 1, 1000).describe('Most files in one version.'),
   MAX_ROWS: integer(10_000, 1, 1_000_000).describe('Most rows in one prediction request.'),
   MAX_QUERY_DEPTH: integer(16, 4, 100).describe('Deepest nesting of a GraphQL document.'),
-  MAX_QUERY_COST: integer(20_000, 100, 10_000_000).describe('Highest cost of a GraphQL document: fields, multiplied by page sizes.'),
+  MAX_QUERY_COST: integer(20_000, 100, 10_000_000).describe(
+    'Highest cost of a GraphQL document: fields, multiplied by page sizes.',
+  ),
   MAX_QUERY_ALIASES: integer(64, 1, 10_000).describe('Most aliases in a GraphQL document.'),
-  INTROSPECTION: z.stringbool().default(true).describe('Whether the schema can be asked for; GraphiQL needs it.'),
-  PREDICT_TIMEOUT_MS: integer(30_000, 1, 3_600_000).describe('Longest a prediction may take where the caller says nothing, in milliseconds.'),
-  INGEST_TIMEOUT_SECONDS: integer(300, 1, 86_400).describe('Longest the reading of an uploaded model may take, in seconds.'),
-  INGEST_MEMORY_BYTES: integer(4 * 1024 ** 3, 128 * 1024 ** 2, 1024 ** 4).describe('Most resident memory the reading of an uploaded model may use, in bytes.'),
+  INTROSPECTION: z
+    .stringbool()
+    .default(true)
+    .describe('Whether the schema can be asked for; GraphiQL needs it.'),
+  PREDICT_TIMEOUT_MS: integer(30_000, 1, 3_600_000).describe(
+    'Longest a prediction may take where the caller says nothing, in milliseconds.',
+  ),
+  INGEST_TIMEOUT_SECONDS: integer(300, 1, 86_400).describe(
+    'Longest the reading of an uploaded model may take, in seconds.',
+  ),
+  INGEST_MEMORY_BYTES: integer(4 * 1024 ** 3, 128 * 1024 ** 2, 1024 ** 4).describe(
+    'Most resident memory the reading of an uploaded model may use, in bytes.',
+  ),
   WORKER_CONCURRENCY: integer(4, 1, 64).describe('Jobs that one worker runs at a time.'),
-  REPLICA_LEASE_SECONDS: integer(60, 5, 3600).describe('A replica that no worker has asked after for this long ends itself, in seconds.'),
-  REPLICA_START_SECONDS: integer(120, 1, 3600).describe('Longest a replica may take to load and warm up, in seconds.'),
-  OPERATION_LEASE_SECONDS: integer(10, 2, 600).describe('A job whose worker has not been heard of for this long is taken over, in seconds.'),
+  REPLICA_LEASE_SECONDS: integer(60, 5, 3600).describe(
+    'A replica that no worker has asked after for this long ends itself, in seconds.',
+  ),
+  REPLICA_START_SECONDS: integer(120, 1, 3600).describe(
+    'Longest a replica may take to load and warm up, in seconds.',
+  ),
+  OPERATION_LEASE_SECONDS: integer(10, 2, 600).describe(
+    'A job whose worker has not been heard of for this long is taken over, in seconds.',
+  ),
 });
 
 type Environment = z.infer<typeof environment>;

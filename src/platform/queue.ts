@@ -42,7 +42,9 @@ export function openProducer(options: QueueOptions): Producer {
       await (await get(queue)).add(name, payload, { jobId: id });
     },
     every: async (queue, name, milliseconds) => {
-      await (await get(queue)).upsertJobScheduler(name, { every: milliseconds }, { name, data: {}, opts: forget });
+      await (
+        await get(queue)
+      ).upsertJobScheduler(name, { every: milliseconds }, { name, data: {}, opts: forget });
     },
     close: async () => {
       await Promise.allSettled([...queues.values()].map((queue) => queue.close()));

@@ -1,6 +1,13 @@
 /** Predicting: from rows or tensors through the router to a replica and back. */
 import { may, type Viewer } from '../access/access.ts';
-import { drawArm, drawReplica, type ArmRoute, type DeploymentRoute, type ReplicaRoute, type RouteTable } from '../deployment/routing.ts';
+import {
+  drawArm,
+  drawReplica,
+  type ArmRoute,
+  type DeploymentRoute,
+  type ReplicaRoute,
+  type RouteTable,
+} from '../deployment/routing.ts';
 import { answers } from '../deployment/deployment.state.ts';
 import {
   ReplicaFailed,
@@ -72,7 +79,8 @@ export class Predictor {
   async predict(viewer: Viewer, input: PredictInput, signal?: AbortSignal): Promise<Predicted> {
     const started = performance.now();
     const route = this.#routes.get(input.deployment) ?? (await this.#find(input.deployment));
-    if (!route || !may(viewer, route.projectId, 'READER')) throw new NotFoundError(`Deployment ${shown(input.deployment)}`);
+    if (!route || !may(viewer, route.projectId, 'READER'))
+      throw new NotFoundError(`Deployment ${shown(input.deployment)}`);
     if (!answers(route.state)) throw notAnswering(route);
     const arm = drawArm(route.arms, Math.random()) ?? route.arms[0];
     if (!arm) throw notAnswering(route);
@@ -133,7 +141,14 @@ export class Predictor {
     let replica = drawReplica(arm.replicas, started, null);
     for (let tries = 1; replica; tries++) {
       try {
-        return await send(replica, inputs, outputs, timeoutMs - (performance.now() - started), tries > 1, signal);
+        return await send(
+          replica,
+          inputs,
+          outputs,
+          timeoutMs - (performance.now() - started),
+          tries > 1,
+          signal,
+        );
       } catch (error) {
         if (!(error instanceof ReplicaUnreachable) || tries === 2) throw translate(error, route, timeoutMs);
         replica.shunUntil = performance.now() + SHUN_MS;
@@ -177,10 +192,13 @@ function pack(signature: Signature, input: PredictInput, maxRows: number): Named
 function checkOutputs(signature: Signature, outputs: readonly string[] | null | undefined): void {
   if (!outputs) return;
   const known = signature.outputs.map((output) => output.name);
-  if (outputs.length === 0) throw ValidationError.of(['outputs'], `some of ${known.join(', ')}`, 'an empty list');
+  if (outputs.length === 0)
+    throw ValidationError.of(['outputs'], `some of ${known.join(', ')}`, 'an empty list');
   outputs.forEach((name, index) => {
-    if (!known.includes(name)) throw ValidationError.of(['outputs', index], `one of ${known.join(', ')}`, shown(name));
-    if (outputs.indexOf(name) !== index) throw ValidationError.of(['outputs', index], 'each output once', shown(name));
+    if (!known.includes(name))
+      throw ValidationError.of(['outputs', index], `one of ${known.join(', ')}`, shown(name));
+    if (outputs.indexOf(name) !== index)
+      throw ValidationError.of(['outputs', index], 'each output once', shown(name));
   });
 }
 
@@ -194,7 +212,10 @@ function checkNumbers(
   const invalid = invalidOutput(signature, outputs, rows);
   if (invalid === null) return [];
   if (returned) return [invalid];
-  throw new ModelError(`The model's answer is invalid: ${invalid}`, 'Deploy with invalidOutputs: RETURN to get it as it is.');
+  throw new ModelError(
+    `The model's answer is invalid: ${invalid}`,
+    'Deploy with invalidOutputs: RETURN to get it as it is.',
+  );
 }
 
 function notAnswering(route: DeploymentRoute): NotReadyError {
@@ -204,15 +225,20 @@ function notAnswering(route: DeploymentRoute): NotReadyError {
   return new NotReadyError(
     `Deployment ${route.label} is ${route.state}.${why}`,
     waits ? SHUN_MS : null,
-    waits ? 'Watch subscription deployment(id) until it is LIVE.' : 'Create a deployment with createDeployment.',
+    waits
+      ? 'Watch subscription deployment(id) until it is LIVE.'
+      : 'Create a deployment with createDeployment.',
   );
 }
 
 function translate(error: unknown, route: DeploymentRoute, timeoutMs: number): unknown {
-  if (error instanceof ReplicaTimeout) return new DeadlineExceededError(timeoutMs, 'Send fewer rows, or raise timeoutMs.');
+  if (error instanceof ReplicaTimeout)
+    return new DeadlineExceededError(timeoutMs, 'Send fewer rows, or raise timeoutMs.');
   if (error instanceof ReplicaFailed) return new ModelError(`The model failed: ${error.message}`);
   if (error instanceof ReplicaRejected) {
-    return error.status === 400 ? ValidationError.of(['tensors'], 'what the graph takes', error.message) : error;
+    return error.status === 400
+      ? ValidationError.of(['tensors'], 'what the graph takes', error.message)
+      : error;
   }
   if (error instanceof ReplicaUnreachable) return notAnswering(route);
   return error;

@@ -60,6 +60,8 @@ async function verify(path: string, file: ServedFile): Promise<void> {
   await pipeline(createReadStream(path), hash);
   const found = hash.digest('hex');
   if (found !== file.digest) {
-    throw new Error(`${file.path} is damaged in the artifact store: expected sha256 ${file.digest}, found ${found}.`);
+    throw new Error(
+      `${file.path} is damaged in the artifact store: expected sha256 ${file.digest}, found ${found}.`,
+    );
   }
 }

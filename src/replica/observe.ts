@@ -14,7 +14,8 @@ export async function observe(platform: Platform, deploymentId: string): Promise
     deployment.desiredReplicas,
     replicas.map((replica) => replica.state),
   );
-  const isNew = observed && (observed.state !== deployment.state || observed.reason !== deployment.stateReason);
+  const isNew =
+    observed && (observed.state !== deployment.state || observed.reason !== deployment.stateReason);
   if (isNew) {
     await changeState(platform.db, deploymentId, [deployment.state], {
       state: observed.state,

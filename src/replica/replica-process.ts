@@ -77,7 +77,12 @@ function readJson(path: string): unknown {
  * environment, its errors into a file.
  * @param onExit called when it ends while this process still runs.
  */
-export function startReplica(config: Config, replicaId: string, served: Served, onExit: () => void): Launched {
+export function startReplica(
+  config: Config,
+  replicaId: string,
+  served: Served,
+  onExit: () => void,
+): Launched {
   const files = new ReplicaFiles(config, replicaId);
   const { launchFile, readyFile, exitFile, logFile } = files.prepare();
   const advertised = config.REPLICA_ADVERTISE_HOST;

@@ -1,6 +1,7 @@
 import { sql, type Insertable, type Selectable, type Updateable } from 'kysely';
 import type { Db } from '../platform/database.ts';
 import type { Replica } from '../platform/database.generated.ts';
+import type { ReplicaState } from '../platform/database.types.ts';
 
 export type ReplicaRow = Selectable<Replica>;
 
@@ -9,7 +10,9 @@ export async function insertReplica(db: Db, replica: Insertable<Replica>): Promi
   await db
     .insertInto('replica')
     .values(replica)
-    .onConflict((conflict) => conflict.columns(['armId', 'ordinal']).where('state', '<>', 'EXITED').doNothing())
+    .onConflict((conflict) =>
+      conflict.columns(['armId', 'ordinal']).where('state', '<>', 'EXITED').doNothing(),
+    )
     .execute();
 }
 
@@ -40,11 +43,7 @@ export function keepReplicas(
     .where('hostId', '=', host)
     .where('state', '<>', 'EXITED')
     .where((eb) =>
-      eb.or([
-        eb('keeper', '=', keeper),
-        eb('keeper', 'is', null),
-        eb('leaseUntil', '<', sql<Date>`now()`),
-      ]),
+      eb.or([eb('keeper', '=', keeper), eb('keeper', 'is', null), eb('leaseUntil', '<', sql<Date>`now()`)]),
     )
     .returningAll()
     .execute();
@@ -55,8 +54,48 @@ export async function releaseReplicas(db: Db, keeper: string): Promise<void> {
   await db.updateTable('replica').set({ keeper: null }).where('keeper', '=', keeper).execute();
 }
 
-export async function updateReplica(db: Db, id: string, change: Updateable<Replica>): Promise<void> {
-  await db.updateTable('replica').set(change).where('id', '=', id).where('state', '<>', 'EXITED').execute();
+/** Writes down what was seen of a replica. One that is DRAINING stays so until it has EXITED, whatever was seen. */
+export async function updateReplica(
+  db: Db,
+  id: string,
+  { state, ...change }: Updateable<Replica> & { state?: ReplicaState },
+): Promise<void> {
+  const kept = state && state !== 'EXITED';
+  await db
+    .updateTable('replica')
+    .set({
+      ...change,
+      ...(kept
+        ? { state: sql<ReplicaState>`case when state = 'DRAINING' then state else ${state} end` }
+        : {}),
+      ...(state === 'EXITED' ? { state } : {}),
+    })
+    .where('id', '=', id)
+    .where('state', '<>', 'EXITED')
+    .execute();
+}
+
+/** Tells the replicas of a deployment to finish and end. */
+export async function drainReplicas(db: Db, deploymentId: string): Promise<void> {
+  await db
+    .updateTable('replica')
+    .set({ state: 'DRAINING' })
+    .where('deploymentId', '=', deploymentId)
+    .where('state', 'not in', ['DRAINING', 'EXITED'])
+    .execute();
+}
+
+/** The same for replicas that were started while their deployment failed or was stopped. Returns how many. */
+export async function drainStrays(db: Db): Promise<number> {
+  const result = await db
+    .updateTable('replica')
+    .from('deployment')
+    .set({ state: 'DRAINING' })
+    .whereRef('deployment.id', '=', 'replica.deploymentId')
+    .where('deployment.state', 'in', ['FAILED', 'STOPPED'])
+    .where('replica.state', 'not in', ['DRAINING', 'EXITED'])
+    .executeTakeFirst();
+  return Number(result.numUpdatedRows);
 }
 
 /** Replicas of hosts from which nothing has been heard for `seconds`. */

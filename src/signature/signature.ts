@@ -61,7 +61,12 @@ export interface Signature {
 /** What a caller may declare at `createVersion`; checked against the graph at ingest. */
 export interface GivenSignature {
   readonly columns?:
-    | readonly { readonly name: string; readonly input?: string; readonly index?: number; readonly nullable?: boolean }[]
+    | readonly {
+        readonly name: string;
+        readonly input?: string;
+        readonly index?: number;
+        readonly nullable?: boolean;
+      }[]
     | undefined;
   readonly classes?: readonly string[] | undefined;
   readonly positiveClass?: string | undefined;

@@ -12,7 +12,10 @@ export function insertVersion(db: Db, version: Insertable<Version>): Promise<Ver
   return db.insertInto('version').values(version).returningAll().executeTakeFirstOrThrow();
 }
 
-export async function insertArtifacts(db: Db, artifacts: readonly Insertable<VersionArtifact>[]): Promise<void> {
+export async function insertArtifacts(
+  db: Db,
+  artifacts: readonly Insertable<VersionArtifact>[],
+): Promise<void> {
   await db.insertInto('versionArtifact').values(artifacts).execute();
 }
 
@@ -20,7 +23,11 @@ export function findVersions(db: Db, ids: readonly string[]): Promise<VersionRow
   return db.selectFrom('version').selectAll().where('id', 'in', ids).execute();
 }
 
-export function findVersionByNumber(db: Db, modelId: string, number: number): Promise<VersionRow | undefined> {
+export function findVersionByNumber(
+  db: Db,
+  modelId: string,
+  number: number,
+): Promise<VersionRow | undefined> {
   return db
     .selectFrom('version')
     .selectAll()
@@ -86,12 +93,19 @@ export async function releaseBlobs(db: Db, versionId: string): Promise<string[]>
     .where('versionId', '=', versionId)
     .where('blobDigest', 'is not', null)
     .execute();
-  await db.updateTable('versionArtifact').set({ blobDigest: null }).where('versionId', '=', versionId).execute();
+  await db
+    .updateTable('versionArtifact')
+    .set({ blobDigest: null })
+    .where('versionId', '=', versionId)
+    .execute();
   return [...new Set(held.map((row) => row.blobDigest as string))];
 }
 
 /** Writes down that bytes are coming, in a transaction of its own, before they get their name in the store. */
-export async function announceBlobs(db: Db, blobs: readonly { digest: string; bytes: number }[]): Promise<void> {
+export async function announceBlobs(
+  db: Db,
+  blobs: readonly { digest: string; bytes: number }[],
+): Promise<void> {
   await db
     .insertInto('blob')
     .values(blobs)
@@ -101,7 +115,8 @@ export async function announceBlobs(db: Db, blobs: readonly { digest: string; by
 
 /** Locks blobs (in one order, so that nobody deadlocks) and makes sure that they are there until the commit. */
 export async function holdBlobs(db: Db, blobs: readonly { digest: string; bytes: number }[]): Promise<void> {
-  for (const blob of blobs.toSorted((a, b) => (a.digest < b.digest ? -1 : 1))) await announceBlobs(db, [blob]);
+  for (const blob of blobs.toSorted((a, b) => (a.digest < b.digest ? -1 : 1)))
+    await announceBlobs(db, [blob]);
 }
 
 /** Locks one blob; false when it is gone. */

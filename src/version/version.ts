@@ -46,7 +46,11 @@ export interface CreateVersion {
  * is stored; the version is PENDING and its ingest is queued when this returns.
  * @throws NotFoundError, ForbiddenError (needs AUTHOR), ValidationError.
  */
-export async function createVersion(platform: Platform, viewer: Viewer, input: CreateVersion): Promise<Version> {
+export async function createVersion(
+  platform: Platform,
+  viewer: Viewer,
+  input: CreateVersion,
+): Promise<Version> {
   const model = await getModel(platform, viewer, input.modelId);
   requireRole(viewer, model.projectId, 'AUTHOR', `Model ${model.name}`);
   const message = checkText(['message'], input.message);
@@ -187,7 +191,11 @@ export async function resolveVersion(
   if (isId(ref)) return getVersion(platform, viewer, ref);
   const [, projectName, modelName, number] = reference.exec(ref) ?? [];
   if (projectName === undefined || modelName === undefined) {
-    throw ValidationError.of(path, "a version's id, or project/model:number such as demo/fraud:3", shown(ref));
+    throw ValidationError.of(
+      path,
+      "a version's id, or project/model:number such as demo/fraud:3",
+      shown(ref),
+    );
   }
   const project = await findProject(platform, viewer, projectName);
   const model = project && (await findModelByName(platform.db, project.id, modelName.normalize('NFC')));

@@ -2,6 +2,7 @@
 import { jobOf } from '#src/jobs.ts';
 import { listStrandedOperations } from '#src/operation/operation.queries.ts';
 import { recoverLostReplicas } from '#src/deployment/recovery.ts';
+import { drainStrays } from '#src/replica/replica.queries.ts';
 import { sweepBlobs } from '#src/version/blob.ts';
 import type { WorkerContext } from '../context.ts';
 
@@ -15,6 +16,7 @@ export async function sweep({ platform }: WorkerContext): Promise<void> {
     if (job) await platform.queue.add(job.queue, job.name, id, { operationId: id });
   }
   await recoverLostReplicas(platform);
+  await drainStrays(platform.db);
   if (Date.now() - bytesSweptAt < BYTES_EVERY_MS) return;
   bytesSweptAt = Date.now();
   const freed = await sweepBlobs(platform);
