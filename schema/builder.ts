@@ -6,7 +6,10 @@ import ScopeAuthPlugin from '@pothos/plugin-scope-auth';
 import { may } from '#src/access/access.ts';
 import { ForbiddenError, type Role } from '#src/platform/errors.ts';
 import type { Context } from './context.ts';
+import { nodeIdOf } from './global-id.ts';
 import type { Upload } from './http/upload.ts';
+import './plugin/belonging.ts';
+import './plugin/plain-fields.ts';
 
 export interface ProjectRole {
   readonly project: string;
@@ -33,7 +36,8 @@ export const builder = new SchemaBuilder<{
     VersionRef: { Input: string; Output: string };
   };
 }>({
-  plugins: [ErrorsPlugin, ScopeAuthPlugin, RelayPlugin, ComplexityPlugin],
+  // Those named later stand closer to the resolver.
+  plugins: [ErrorsPlugin, ScopeAuthPlugin, RelayPlugin, ComplexityPlugin, 'belonging', 'plainFields'],
   defaultFieldNullability: false,
   scopeAuth: {
     authorizeOnSubscribe: true,
@@ -50,7 +54,13 @@ export const builder = new SchemaBuilder<{
   },
   relay: {
     cursorType: 'String',
-    edgesFieldOptions: { nullable: false, description: 'The page, in order.' },
+    decodeGlobalID: nodeIdOf,
+    // Their number is in the cost of the connection already.
+    edgesFieldOptions: {
+      nullable: false,
+      description: 'The page, in order.',
+      complexity: { field: 1, multiplier: 1 },
+    },
     nodeFieldOptions: { nullable: false, description: 'The thing itself.' },
     cursorFieldOptions: { description: 'Where it stands: give it as `after` to go on behind it.' },
     pageInfoFieldOptions: { description: 'How to go on.' },
@@ -70,6 +80,7 @@ export const builder = new SchemaBuilder<{
       description:
         'Several things by their ids, in the same order; null where there is none that you can see.',
       args: { ids: { description: 'Global ids.' } },
+      complexity: ({ ids }) => ({ field: 1, multiplier: ids.length }),
     },
   },
   complexity: { defaultComplexity: 1, defaultListMultiplier: 5 },

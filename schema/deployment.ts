@@ -146,9 +146,10 @@ const ArmType = builder.objectRef<Arm>('Arm').implement({
 export const DeploymentType = builder.objectRef<Deployment>('Deployment');
 builder.node(DeploymentType, {
   description: 'A named endpoint on which a version answers.',
-  authScopes: (deployment) => ({ inProject: { project: deployment.projectId, role: 'READER' } }),
+  belongsTo: (deployment) => ({ project: deployment.projectId, role: 'READER' }),
   id: { resolve: (deployment) => deployment.id, description: 'Global id.' },
-  loadManyWithoutCache: (ids, { loaders }) => ids.map((id) => loaders.deployment.load(id)),
+  // Awaited values: the plugin marks what this returns with its type, which a promise does not pass on.
+  loadManyWithoutCache: (ids, { loaders }) => Promise.all(ids.map((id) => loaders.deployment.load(id))),
   fields: (t) => ({
     name: t.exposeString('name', { description: 'Unique among those of the project that are not STOPPED.' }),
     project: t.field({

@@ -29,3 +29,12 @@ export function refOf(path: readonly string[], type: string, ref: string): strin
   if (decoded.type === type) return decoded.id;
   throw ValidationError.of(path, `a ${type}`, `the id of a ${decoded.type}`);
 }
+
+const nodeTypes = ['Project', 'Model', 'Version', 'Operation', 'Deployment'];
+
+/** For `node` and `nodes`: what is no node's id is the id of nothing, which is answered with null. */
+export function nodeIdOf(globalId: string): { typename: string; id: string } {
+  const decoded = decode(globalId);
+  const isNode = decoded !== undefined && nodeTypes.includes(decoded.type);
+  return isNode ? { typename: decoded.type, id: decoded.id } : { typename: 'Project', id: '' };
+}

@@ -1,6 +1,6 @@
-import { createModel, type Model } from '#src/model/model.ts';
+import { createModel, type ListedModel, type Model } from '#src/model/model.ts';
 import type { TagRecord } from '#src/platform/database.types.ts';
-import { listVersions, type Version } from '#src/version/version.ts';
+import { listVersions } from '#src/version/version.ts';
 import { findVersionByNumber } from '#src/version/version.queries.ts';
 import { ActorType } from './actor.ts';
 import { builder } from './builder.ts';
@@ -25,14 +25,15 @@ const TagInput = builder.inputType('TagInput', {
 });
 
 /** A model; read in a list, its newest version came along. */
-type ListedModel = Model & { readonly latest?: Version | null };
+type ShownModel = Model & Partial<Pick<ListedModel, 'latest'>>;
 
-export const ModelType = builder.objectRef<ListedModel>('Model');
+export const ModelType = builder.objectRef<ShownModel>('Model');
 builder.node(ModelType, {
   description: 'A named thing that has versions.',
-  authScopes: (model) => ({ inProject: { project: model.projectId, role: 'READER' } }),
+  belongsTo: (model) => ({ project: model.projectId, role: 'READER' }),
   id: { resolve: (model) => model.id, description: 'Global id.' },
-  loadManyWithoutCache: (ids, { loaders }) => ids.map((id) => loaders.model.load(id)),
+  // Awaited values: the plugin marks what this returns with its type, which a promise does not pass on.
+  loadManyWithoutCache: (ids, { loaders }) => Promise.all(ids.map((id) => loaders.model.load(id))),
   fields: (t) => ({
     name: t.exposeString('name', { description: 'Unique in its project.' }),
     description: t.exposeString('description', { nullable: true, description: 'What it does.' }),

@@ -2,7 +2,7 @@ import { changesOf } from '#src/events.ts';
 import { cancelOperation, getOperation, rateOf, type Operation } from '#src/operation/operation.ts';
 import { tailLog } from '#src/operation/operation.queries.ts';
 import { operationStatuses, type ErrorRecord } from '#src/platform/database.types.ts';
-import { ValidationError } from '#src/platform/errors.ts';
+import { ConflictError, ValidationError } from '#src/platform/errors.ts';
 import { ActorType } from './actor.ts';
 import { builder } from './builder.ts';
 import { expected } from './errors.ts';
@@ -64,9 +64,10 @@ const OperationErrorType = builder.objectRef<ErrorRecord>('OperationError').impl
 export const OperationType = builder.objectRef<Operation>('Operation');
 builder.node(OperationType, {
   description: 'Long work: it goes on when you look away, and can be watched and cancelled.',
-  authScopes: (operation) => ({ inProject: { project: operation.projectId, role: 'READER' } }),
+  belongsTo: (operation) => ({ project: operation.projectId, role: 'READER' }),
   id: { resolve: (operation) => operation.id, description: 'Global id.' },
-  loadManyWithoutCache: (ids, { loaders }) => ids.map((id) => loaders.operation.load(id)),
+  // Awaited values: the plugin marks what this returns with its type, which a promise does not pass on.
+  loadManyWithoutCache: (ids, { loaders }) => Promise.all(ids.map((id) => loaders.operation.load(id))),
   fields: (t) => ({
     kind: t.exposeString('kind', { description: 'What work, such as version.ingest.' }),
     status: t.expose('status', { type: OperationStatusEnum, description: 'How far it is.' }),
@@ -120,9 +121,9 @@ builder.mutationField('cancelOperation', (t) =>
   t.field({
     type: OperationType,
     description:
-      'Asks work to stop; it is CANCELLED within seconds. Work that has ended stays as it is. Needs AUTHOR, for ' +
-      'deployments OPERATOR.',
-    errors: { types: expected.change },
+      'Asks work to stop; it is CANCELLED within seconds. Work that has ended stays as it is; undeploying goes on. ' +
+      'Needs AUTHOR, for deployments OPERATOR.',
+    errors: { types: [...expected.change, ConflictError] },
     args: { input: t.arg({ type: CancelOperationInput, required: true, description: 'Which.' }) },
     resolve: (_root, { input }, { platform, viewer }) =>
       cancelOperation(platform, viewer, idOf(['operation'], 'Operation', input.operation)),

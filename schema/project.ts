@@ -1,5 +1,6 @@
 import { createProject, findProject, listProjects, type Project } from '#src/project/project.ts';
 import { listTokens } from '#src/access/token.queries.ts';
+import { ForbiddenError } from '#src/platform/errors.ts';
 import { findDeployment, listDeployments } from '#src/deployment/deployment.ts';
 import { findModel, listModels } from '#src/model/model.ts';
 import { builder } from './builder.ts';
@@ -12,9 +13,10 @@ import { TokenType } from './token.ts';
 export const ProjectType = builder.objectRef<Project>('Project');
 builder.node(ProjectType, {
   description: 'Holds models, deployments and tokens, and is the boundary of access.',
-  authScopes: (project) => ({ inProject: { project: project.id, role: 'READER' } }),
+  belongsTo: (project) => ({ project: project.id, role: 'READER' }),
   id: { resolve: (project) => project.id, description: 'Global id.' },
-  loadManyWithoutCache: (ids, { loaders }) => ids.map((id) => loaders.project.load(id)),
+  // Awaited values: the plugin marks what this returns with its type, which a promise does not pass on.
+  loadManyWithoutCache: (ids, { loaders }) => Promise.all(ids.map((id) => loaders.project.load(id))),
   fields: (t) => ({
     name: t.exposeString('name', { description: 'Unique among all projects.' }),
     description: t.exposeString('description', { nullable: true, description: 'What it is for.' }),
@@ -35,14 +37,11 @@ builder.node(ProjectType, {
         after: t.arg.string({ description: pageArgs.after }),
       },
       complexity: pageCost,
-      resolve: async (project, args, { platform, loaders }) =>
+      resolve: async (project, args, { platform }) =>
         connectionOf(
           await listModels(platform, project.id, args),
-          ({ model }) => [model.name],
-          ({ model, latest }) => {
-            if (latest) loaders.version.prime(latest.id, latest);
-            return { ...model, latest };
-          },
+          ({ name }) => [name],
+          (model) => model,
         ),
     }),
     deployment: t.field({
@@ -73,6 +72,7 @@ builder.node(ProjectType, {
       type: [TokenType],
       description: 'API tokens that still work, by name. Needs ADMIN.',
       authScopes: (project) => ({ inProject: { project: project.id, role: 'ADMIN' } }),
+      unauthorizedError: () => new ForbiddenError('The list of tokens needs the role ADMIN.', 'ADMIN'),
       resolve: (project, _args, { platform }) => listTokens(platform.db, project.id),
     }),
   }),

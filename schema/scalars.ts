@@ -1,6 +1,7 @@
 import { GraphQLError, valueFromASTUntyped, type ValueNode } from 'graphql';
 import { Upload } from './http/upload.ts';
 import { builder } from './builder.ts';
+import { toRfc3339 } from './rfc3339.ts';
 
 const shown = (value: unknown): string => {
   const text = JSON.stringify(value) ?? String(value);
@@ -30,7 +31,7 @@ const parseDateTime = (value: unknown) => {
 
 builder.scalarType('DateTime', {
   description: 'A time as RFC 3339, in UTC when it is answered: 2026-11-01T12:00:00.000Z.',
-  serialize: (value) => value.toISOString(),
+  serialize: toRfc3339,
   parseValue: parseDateTime,
   parseLiteral: literal(parseDateTime),
 });

@@ -19,6 +19,7 @@ try {
     await api.close();
     process.exit(0);
   };
+  process.on('unhandledRejection', (error) => logger.error({ err: error }, 'unhandled rejection'));
   process.on('SIGTERM', () => void stop());
   process.on('SIGINT', () => void stop());
 } catch (error) {

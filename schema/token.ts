@@ -6,7 +6,7 @@ import { idOf } from './global-id.ts';
 
 export const TokenType = builder.objectRef<ApiToken>('ApiToken').implement({
   description: 'Lets a program act in one project. Its secret was shown once and is kept only as a hash.',
-  authScopes: (token) => ({ inProject: { project: token.projectId, role: 'ADMIN' } }),
+  belongsTo: (token) => ({ project: token.projectId, role: 'ADMIN' }),
   fields: (t) => ({
     id: t.globalID({ description: 'Global id.', resolve: (token) => ({ id: token.id, type: 'ApiToken' }) }),
     name: t.exposeString('name', { description: 'Unique among the tokens of the project that still work.' }),

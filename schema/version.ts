@@ -1,6 +1,6 @@
 import { versionStatuses } from '#src/platform/database.types.ts';
 import type { GivenSignature } from '#src/signature/signature.ts';
-import { createVersion, resolveVersion, type Artifact, type Version } from '#src/version/version.ts';
+import { createVersion, resolveVersion, type Artifact, type ListedVersion, type Version } from '#src/version/version.ts';
 import { ActorType } from './actor.ts';
 import { builder } from './builder.ts';
 import { expected } from './errors.ts';
@@ -37,12 +37,16 @@ const ArtifactType = builder.objectRef<Artifact>('Artifact').implement({
   }),
 });
 
-export const VersionType = builder.objectRef<Version>('Version');
+/** A version; read in a list, its signature did not come along. */
+type ShownVersion = ListedVersion & Partial<Pick<Version, 'signature'>>;
+
+export const VersionType = builder.objectRef<ShownVersion>('Version');
 builder.node(VersionType, {
   description: 'Immutable bytes of a model, and what they mean.',
-  authScopes: (version) => ({ inProject: { project: version.projectId, role: 'READER' } }),
+  belongsTo: (version) => ({ project: version.projectId, role: 'READER' }),
   id: { resolve: (version) => version.id, description: 'Global id.' },
-  loadManyWithoutCache: (ids, { loaders }) => ids.map((id) => loaders.version.load(id)),
+  // Awaited values: the plugin marks what this returns with its type, which a promise does not pass on.
+  loadManyWithoutCache: (ids, { loaders }) => Promise.all(ids.map((id) => loaders.version.load(id))),
   fields: (t) => ({
     number: t.exposeInt('number', { description: '1, 2, 3 … within its model, without gap.' }),
     model: t.field({
@@ -83,7 +87,10 @@ builder.node(VersionType, {
       type: SignatureType,
       nullable: true,
       description: 'What it takes and answers; null until it is READY.',
-      resolve: (version) => version.signature,
+      resolve: async (version, _args, { loaders }) =>
+        version.signature === undefined
+          ? ((await loaders.version.load(version.id))?.signature ?? null)
+          : version.signature,
     }),
   }),
 });

@@ -1,8 +1,10 @@
 import type { GraphQLResolveInfo } from 'graphql';
+import { isDatabaseAway } from '#src/platform/database.ts';
 
 /**
  * Reads a row at every hint and yields it when it differs from what was yielded before; ends after `isOver`.
- * Hints that come while nobody reads fold into one, so a slow reader costs no memory.
+ * Hints that come while nobody reads fold into one, so a slow reader costs no memory. While the database is away
+ * nothing is yielded: the next hint comes within seconds.
  */
 export async function* watched<T>(
   info: GraphQLResolveInfo,
@@ -17,7 +19,8 @@ export async function* watched<T>(
   let before: string | undefined;
   try {
     for await (const _hint of hints(ending.signal)) {
-      const value = await read();
+      const value = await read().catch(whileAway);
+      if (value === undefined) continue;
       const now = JSON.stringify(value, (_key, part: unknown) =>
         typeof part === 'bigint' ? String(part) : part,
       );
@@ -30,4 +33,9 @@ export async function* watched<T>(
     ending.abort();
     outer?.removeEventListener('abort', abort);
   }
+}
+
+/** @throws any other error */
+function whileAway(error: unknown): undefined {
+  if (!isDatabaseAway(error)) throw error;
 }

@@ -1,4 +1,5 @@
 /** A worker: takes jobs, and looks after the replicas of this host. Run as many as needed. */
+import { setTimeout as delay } from 'node:timers/promises';
 import { openPlatform, quietly } from '#src/app.ts';
 import { operationPayload, jobOf, sweepJob } from '#src/jobs.ts';
 import { runOperation } from '#src/operation/operation.ts';
@@ -13,6 +14,8 @@ import { handlers } from './handlers.ts';
 import { sweep } from './maintenance/sweep.ts';
 
 const RESCHEDULE_MS = 5_000;
+/** How long a stop waits for the jobs that run. */
+const FINISH_MS = 10_000;
 
 async function main(config: Config): Promise<void> {
   const logger = createLogger('worker', config.LOG_LEVEL);
@@ -53,11 +56,14 @@ async function main(config: Config): Promise<void> {
     stopping = true;
     logger.info('worker stopping');
     clearInterval(timer);
-    await Promise.allSettled(consumers.map((consumer) => consumer.close()));
+    const finished = Promise.allSettled(consumers.map((consumer) => consumer.close()));
+    // A job that takes longer is taken over, once its claim falls silent.
+    await Promise.race([finished, delay(FINISH_MS)]);
     await keeper.close();
     await close();
     process.exit(0);
   };
+  process.on('unhandledRejection', (error) => logger.error({ err: error }, 'unhandled rejection'));
   process.on('SIGTERM', () => void stop());
   process.on('SIGINT', () => void stop());
 }

@@ -8,6 +8,7 @@ import type { Readable } from 'node:stream';
 import busboy from 'busboy';
 import type { DocumentNode } from 'graphql';
 import { z } from 'zod';
+import { DomainError } from '#src/platform/errors.ts';
 import type { Logger } from '#src/platform/logger.ts';
 import type { Execution } from '../execution.ts';
 import { logOutcome } from './request-log.ts';
@@ -47,7 +48,10 @@ class Slot {
   }
 }
 
-class BadForm extends Error {}
+/** The sender's fault, also where it shows only while a file is awaited. */
+class BadForm extends DomainError {
+  readonly code = 'BAD_FORM';
+}
 
 /** The handler of multipart requests. */
 export function multipart(

@@ -30,11 +30,12 @@ export async function provision(platform: Platform, keeper: ReplicaKeeper, runni
   });
   if (!deployment) return;
   platform.announce('deployment', id);
-  await wantReplicas(platform, id, deployment.desiredReplicas);
   await running.log(`Starting ${deployment.desiredReplicas} replica(s) on ${platform.config.HOST_ID}.`);
   for (;;) {
     keeper.hurry();
     const replicas = await listReplicas(platform.db, [id]);
+    // At first, and where those of a lost host were given up.
+    if (replicas.length < deployment.desiredReplicas) await wantReplicas(platform, id, deployment.desiredReplicas);
     const ready = replicas.filter((replica) => replica.state === 'READY').length;
     running.progress(BigInt(ready), BigInt(deployment.desiredReplicas), stageOf(replicas));
     if (ready >= deployment.desiredReplicas) break;
@@ -92,10 +93,8 @@ export async function failProvisioning(
     state: 'FAILED',
     stateReason: reason,
   });
-  return async () => {
-    await drainReplicas(platform.db, deploymentId);
-    platform.announce('deployment', deploymentId);
-  };
+  await drainReplicas(tx, deploymentId);
+  return async () => platform.announce('deployment', deploymentId);
 }
 
 const DRAIN_MS = 30_000;

@@ -155,6 +155,8 @@ export class RouteTable {
       if (ids === null || ids.length > 0) await this.load(ids);
     } catch (error) {
       this.#platform.logger.warn({ err: error }, 'routes could not be refreshed; the old ones stay');
+      // Nobody knows what was missed meanwhile.
+      this.#polls = 0;
     } finally {
       this.#polling = false;
     }

@@ -1,8 +1,8 @@
 import { sql, type Insertable, type Selectable } from 'kysely';
 import type { PageRequest } from '../paging/paging.ts';
-import type { Database, Db } from '../platform/database.ts';
+import type { Database, Db, PreparedRead } from '../platform/database.ts';
 import type { Model } from '../platform/database.generated.ts';
-import { fromJoined, joinedColumns, type VersionRow } from '../version/version.row.ts';
+import { fromJoined, joinedColumns, type ListedVersion } from '../version/version.row.ts';
 
 export type ModelRow = Selectable<Model>;
 
@@ -35,12 +35,11 @@ export async function takeNumber(db: Db, modelId: string): Promise<number> {
 }
 
 /** A model with its newest version, read together. */
-export interface ListedModel {
-  readonly model: ModelRow;
-  readonly latest: VersionRow | null;
+export interface ListedModel extends ModelRow {
+  readonly latest: ListedVersion | null;
 }
 
-interface ListedRow {
+interface ListedRow extends Record<string, unknown> {
   id: string;
   project_id: string;
   name: string;
@@ -53,28 +52,18 @@ interface ListedRow {
   created_by_kind: ModelRow['createdByKind'];
 }
 
-const listText = `
-  select m.id, m.project_id, m.name, m.description, m.tags, m.last_number, m.created_at, m.updated_at,
-         m.created_by_name, m.created_by_kind, ${joinedColumns}
-  from model m
-  left join version v on v.model_id = m.id and v.number = m.last_number
-  where m.project_id = $1 and m.name > $2
-  order by m.name
-  limit $3`;
-
-/** A page of a project's models by name, one row more than asked for; one prepared statement, latest versions too. */
-export async function listModels(
-  database: Database,
-  projectId: string,
-  page: PageRequest,
-): Promise<ListedModel[]> {
-  const rows = await database.prepared<ListedRow & Record<string, unknown>>('model.list', listText, [
-    projectId,
-    page.after?.[0] ?? '',
-    page.first + 1,
-  ]);
-  return rows.map((row) => ({
-    model: {
+const list: PreparedRead<ListedRow, readonly ListedModel[]> = {
+  name: 'model.list',
+  text: `
+    select m.id, m.project_id, m.name, m.description, m.tags, m.last_number, m.created_at, m.updated_at,
+           m.created_by_name, m.created_by_kind, ${joinedColumns}
+    from model m
+    left join version v on v.model_id = m.id and v.number = m.last_number
+    where m.project_id = $1 and m.name > $2
+    order by m.name
+    limit $3`,
+  shape: (rows) =>
+    rows.map((row) => ({
       id: row.id,
       projectId: row.project_id,
       name: row.name,
@@ -85,7 +74,15 @@ export async function listModels(
       updatedAt: row.updated_at,
       createdByName: row.created_by_name,
       createdByKind: row.created_by_kind,
-    },
-    latest: fromJoined(row),
-  }));
+      latest: fromJoined(row),
+    })),
+};
+
+/** A page of a project's models by name, one row more than asked for; latest versions too, in the same statement. */
+export function listModels(
+  database: Database,
+  projectId: string,
+  page: PageRequest,
+): Promise<readonly ListedModel[]> {
+  return database.read(list, [projectId, page.after?.[0] ?? '', page.first + 1]);
 }

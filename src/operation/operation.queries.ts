@@ -20,14 +20,14 @@ export function findOperations(db: Db, ids: readonly string[]): Promise<Operatio
 export function claimOperation(
   db: Db,
   id: string,
-  worker: string,
+  claimant: string,
   leaseSeconds: number,
 ): Promise<OperationRow | undefined> {
   return db
     .updateTable('operation')
     .set((eb) => ({
       status: sql`case when status = 'QUEUED' then 'RUNNING' else status end`,
-      claimedBy: worker,
+      claimedBy: claimant,
       leaseUntil: sql`now() + make_interval(secs => ${leaseSeconds})`,
       attempts: eb('attempts', '+', 1),
       startedAt: sql`coalesce(started_at, now())`,
@@ -47,7 +47,7 @@ export function claimOperation(
 export function renewOperation(
   db: Db,
   id: string,
-  worker: string,
+  claimant: string,
   leaseSeconds: number,
   progress: { done: bigint; total: bigint | null; stage: string | null },
 ): Promise<Pick<OperationRow, 'status'> | undefined> {
@@ -55,17 +55,17 @@ export function renewOperation(
     .updateTable('operation')
     .set({ ...progress, leaseUntil: sql`now() + make_interval(secs => ${leaseSeconds})` })
     .where('id', '=', id)
-    .where('claimedBy', '=', worker)
+    .where('claimedBy', '=', claimant)
     .where('status', 'in', ['RUNNING', 'CANCELLING'])
     .returning('status')
     .executeTakeFirst();
 }
 
-/** Ends an operation that this worker holds; false when the claim was lost. */
+/** Ends an operation that this claimant holds; false when the claim was lost. */
 export async function finishOperation(
   db: Db,
   id: string,
-  worker: string,
+  claimant: string,
   status: 'SUCCEEDED' | 'FAILED' | 'CANCELLED',
   error: ErrorRecord | null,
 ): Promise<boolean> {
@@ -79,30 +79,33 @@ export async function finishOperation(
       ...(status === 'SUCCEEDED' ? { done: sql`coalesce(total, done)` } : {}),
     })
     .where('id', '=', id)
-    .where('claimedBy', '=', worker)
+    .where('claimedBy', '=', claimant)
     .where('status', 'in', ['RUNNING', 'CANCELLING'])
     .executeTakeFirst();
   return result.numUpdatedRows === 1n;
 }
 
 /** Gives an operation back, to be tried again; only by its claimant. */
-export async function requeueOperation(db: Db, id: string, worker: string): Promise<void> {
+export async function requeueOperation(db: Db, id: string, claimant: string): Promise<void> {
   await db
     .updateTable('operation')
     .set({ status: 'QUEUED', claimedBy: null, leaseUntil: null, queuedAt: sql`now()` })
     .where('id', '=', id)
-    .where('claimedBy', '=', worker)
+    .where('claimedBy', '=', claimant)
     .where('status', '=', 'RUNNING')
     .execute();
 }
 
-/** Asks for cancellation; an operation that still waits ends at once. Undefined when it has ended already. */
+/**
+ * Asks for cancellation; undefined when it has ended already or was asked before. One that still waits can be claimed
+ * at once by whoever has its job: what it is about has to hear of it, too.
+ */
 export function cancelOperation(db: Db, id: string): Promise<OperationRow | undefined> {
   return db
     .updateTable('operation')
     .set({
-      status: sql`case when status = 'QUEUED' then 'CANCELLED' else 'CANCELLING' end`,
-      finishedAt: sql`case when status = 'QUEUED' then now() end`,
+      status: 'CANCELLING',
+      leaseUntil: sql`case when status = 'QUEUED' then now() else lease_until end`,
     })
     .where('id', '=', id)
     .where('status', 'in', ['QUEUED', 'RUNNING'])

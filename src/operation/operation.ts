@@ -3,8 +3,8 @@
  * whoever gets the job claims the row, keeps the claim alive, and ends it. A claim that falls silent is taken over.
  */
 import { requireRole, type Actor, type Viewer } from '../access/access.ts';
-import type { Db } from '../platform/database.ts';
-import { DomainError, NotFoundError } from '../platform/errors.ts';
+import { isDatabaseAway, type Db } from '../platform/database.ts';
+import { ConflictError, DomainError, NotFoundError } from '../platform/errors.ts';
 import { newId } from '../platform/id.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Platform } from '../platform/platform.ts';
@@ -30,8 +30,9 @@ export async function getOperation(platform: Platform, viewer: Viewer, id: strin
 }
 
 /**
- * Asks an operation to stop: one that waits ends at once, one that runs as soon as it notices (within seconds).
+ * Asks an operation to stop: a worker that has it, or gets it, ends it within seconds.
  * One that has ended is returned as it is.
+ * @throws NotFoundError, ForbiddenError, ConflictError (it takes a deployment out of service).
  */
 export async function cancelOperation(platform: Platform, viewer: Viewer, id: string): Promise<Operation> {
   const operation = await getOperation(platform, viewer, id);
@@ -41,6 +42,10 @@ export async function cancelOperation(platform: Platform, viewer: Viewer, id: st
     operation.kind.startsWith('deployment.') ? 'OPERATOR' : 'AUTHOR',
     'Operation',
   );
+  // Half of its replicas may have ended; without this work it would be STOPPING, and its name taken, for ever.
+  if (operation.kind === 'deployment.stop' && !operation.finishedAt) {
+    throw new ConflictError('Undeploying cannot be cancelled.', operation.status, 'Deploy the version again.');
+  }
   const changed = await queries.cancelOperation(platform.db, id);
   if (changed) platform.announce('operation', id);
   return changed ?? getOperation(platform, viewer, id);
@@ -99,6 +104,8 @@ export interface Work {
    * What it returns runs after the commit.
    */
   ended(tx: Db, operation: Operation, failure: Failure): Promise<(() => Promise<void>) | undefined>;
+  /** How often it is taken before an unexpected error ends it; 3 where nothing is said. */
+  readonly attempts?: number;
 }
 
 const MAX_ATTEMPTS = 3;
@@ -106,8 +113,7 @@ const MAX_ATTEMPTS = 3;
 /**
  * Claims an operation and does its work; a no-op when somebody else has it or it has ended.
  * A DomainError ends it as FAILED with its own words; any other error is logged and tried again, twice; a
- * cancellation ends it as CANCELLED.
- * @param worker who claims, unique per process.
+ * cancellation ends it as CANCELLED. While the database is away nothing counts as a failure.
  */
 export async function runOperation(
   platform: Platform,
@@ -116,10 +122,13 @@ export async function runOperation(
   work: Work,
 ): Promise<void> {
   const lease = platform.config.OPERATION_LEASE_SECONDS;
-  const operation = await queries.claimOperation(platform.db, id, worker, lease);
+  // Unique per claim, not per worker: a worker that lost a claim may take the same operation again while what it
+  // had begun is still winding down.
+  const claimant = `${worker}/${newId()}`;
+  const operation = await queries.claimOperation(platform.db, id, claimant, lease);
   if (!operation) return;
   const logger = platform.logger.child({ operation: id, kind: operation.kind, attempt: operation.attempts });
-  const claim = new Claim(platform, operation, worker, logger);
+  const claim = new Claim(platform, operation, claimant, logger);
   platform.announce('operation', id);
   try {
     if (operation.status === 'CANCELLING') throw new CancelledError();
@@ -140,17 +149,18 @@ class Claim implements Running {
   readonly operation: Operation;
   readonly logger: Logger;
   readonly #platform: Platform;
-  readonly #worker: string;
+  readonly #claimant: string;
   readonly #abort = new AbortController();
   readonly #timer: NodeJS.Timeout;
   #progress: { done: bigint; total: bigint | null; stage: string | null };
   #lastHeard = Date.now();
+  #renewing = false;
   ended = false;
 
-  constructor(platform: Platform, operation: Operation, worker: string, logger: Logger) {
+  constructor(platform: Platform, operation: Operation, claimant: string, logger: Logger) {
     this.#platform = platform;
     this.operation = operation;
-    this.#worker = worker;
+    this.#claimant = claimant;
     this.logger = logger;
     this.#progress = { done: operation.done, total: operation.total, stage: operation.stage };
     this.#timer = setInterval(() => void this.#renew(), HEARTBEAT_MS);
@@ -170,12 +180,15 @@ class Claim implements Running {
   }
 
   async #renew(): Promise<void> {
+    // One at a time; a database that does not answer at all is found out, too.
+    if (this.#renewing) return this.#giveUpIfOverdue();
     const { config, db } = this.#platform;
+    this.#renewing = true;
     try {
       const row = await queries.renewOperation(
         db,
         this.operation.id,
-        this.#worker,
+        this.#claimant,
         config.OPERATION_LEASE_SECONDS,
         this.#progress,
       );
@@ -186,10 +199,16 @@ class Claim implements Running {
       this.#platform.announce('operation', this.operation.id);
     } catch (error) {
       this.logger.warn({ err: error }, 'heartbeat failed');
-      // Past the lease another worker may have begun: whatever this one does now must not take effect.
-      if (Date.now() - this.#lastHeard > config.OPERATION_LEASE_SECONDS * 1000)
-        this.#abort.abort(new ClaimLost());
+      this.#giveUpIfOverdue();
+    } finally {
+      this.#renewing = false;
     }
+  }
+
+  /** Past the lease another worker may have begun: whatever this one does now must not take effect. */
+  #giveUpIfOverdue(): void {
+    const overdue = Date.now() - this.#lastHeard > this.#platform.config.OPERATION_LEASE_SECONDS * 1000;
+    if (overdue && !this.ended) this.#abort.abort(new ClaimLost());
   }
 
   async finish(work: (tx: Db) => Promise<void>): Promise<boolean> {
@@ -199,11 +218,9 @@ class Claim implements Running {
   async fail(error: unknown, work: Work): Promise<void> {
     const expected = error instanceof DomainError;
     if (!expected) {
-      this.logger.error({ err: error }, 'operation failed unexpectedly');
-      if (this.operation.attempts < MAX_ATTEMPTS) {
-        await queries.requeueOperation(this.#platform.db, this.operation.id, this.#worker);
-        return;
-      }
+      const again = isDatabaseAway(error) || this.operation.attempts < (work.attempts ?? MAX_ATTEMPTS);
+      this.logger.error({ err: error, again }, 'operation failed unexpectedly');
+      if (again) return this.#giveBack();
     }
     const failure: Failure = expected
       ? { code: error.code, message: error.message, hint: error.hint }
@@ -220,6 +237,11 @@ class Claim implements Running {
     await after?.();
   }
 
+  async #giveBack(): Promise<void> {
+    await queries.requeueOperation(this.#platform.db, this.operation.id, this.#claimant);
+    this.#platform.announce('operation', this.operation.id);
+  }
+
   async #end(
     status: 'SUCCEEDED' | 'FAILED' | 'CANCELLED',
     error: Failure | null,
@@ -227,7 +249,7 @@ class Claim implements Running {
   ): Promise<boolean> {
     try {
       await this.#platform.database.db.transaction().execute(async (tx) => {
-        const held = await queries.finishOperation(tx, this.operation.id, this.#worker, status, error);
+        const held = await queries.finishOperation(tx, this.operation.id, this.#claimant, status, error);
         if (!held) throw new ClaimLost();
         await work(tx);
       });

@@ -2,15 +2,24 @@
 import { CamelCasePlugin, Kysely, PostgresDialect, type Transaction } from 'kysely';
 import pg from 'pg';
 import type { DB } from './database.generated.ts';
+import { TurnReads } from './turn-reads.ts';
 
 /** Either the pool or a transaction: statements take it first, so that a transaction passes through. */
 export type Db = Kysely<DB> | Transaction<DB>;
 
+/** A read that is parsed and planned once a connection, under its name. For the few hot ones. */
+export interface PreparedRead<Row extends object, T> {
+  readonly name: string;
+  readonly text: string;
+  /** What becomes of the rows. Several callers may get the same object: nobody may change it. */
+  readonly shape: (rows: readonly Row[]) => T;
+}
+
 /** A pool of connections with Kysely on top; columns are camelCase here and snake_case in PostgreSQL. */
 export interface Database {
   readonly db: Kysely<DB>;
-  /** Runs a named prepared statement: parsed and planned once a connection. For the few hot ones. */
-  prepared<Row>(name: string, text: string, values: readonly unknown[]): Promise<Row[]>;
+  /** Runs a hot read; the same one with the same values is sent once a turn of the event loop, and its answer shared. */
+  read<Row extends object, T>(read: PreparedRead<Row, T>, values: readonly unknown[]): Promise<T>;
   close(): Promise<void>;
 }
 
@@ -44,10 +53,14 @@ export function openDatabase(options: DatabaseOptions): Database {
     dialect: new PostgresDialect({ pool }),
     plugins: [new CamelCasePlugin({ maintainNestedObjectKeys: true })],
   });
+  const reads = new TurnReads();
   return {
     db,
-    prepared: async <Row>(name: string, text: string, values: readonly unknown[]) =>
-      (await pool.query({ name, text, values: values as unknown[] })).rows as Row[],
+    read: ({ name, text, shape }, values) =>
+      reads.share(`${name} ${JSON.stringify(values)}`, async () => {
+        const { rows } = await pool.query({ name, text, values: [...values] });
+        return shape(rows);
+      }),
     close: () => db.destroy(),
   };
 }
@@ -56,4 +69,18 @@ export function openDatabase(options: DatabaseOptions): Database {
 export function brokenConstraint(error: unknown): string | undefined {
   if (!(error instanceof pg.DatabaseError)) return undefined;
   return error.code?.startsWith('23') ? error.constraint : undefined;
+}
+
+// SQLSTATE 08: connection exceptions; 57P01 to 57P03: the server is shutting down, has crashed or is starting.
+const away = /^(08...|57P0[123]|ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN)$/;
+
+/** Whether a statement failed because PostgreSQL was not there, or went away; nothing is wrong with the statement. */
+export function isDatabaseAway(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const { code } = error as NodeJS.ErrnoException;
+  if (code !== undefined) return away.test(code);
+  // pg has no code for these.
+  return /^(Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error)/.test(
+    error.message,
+  );
 }

@@ -1,8 +1,27 @@
-import { v7, validate } from 'uuid';
+import { randomUUID } from 'node:crypto';
+import { validate } from 'uuid';
 
-/** A new UUIDv7: sorts by time of creation, so keyset pages by id are pages by time. */
+const MOST_IN_A_MS = 0xfff;
+let time = 0;
+let counter = 0;
+
+/**
+ * A new UUIDv7: sorts by time of creation, so keyset pages by id are pages by time. Within a millisecond a counter
+ * keeps the order (RFC 9562, 6.2, method 1). Node draws the randomness of many UUIDs at a time; a draw for each, as the
+ * uuid package does, costs every request a microsecond or more.
+ */
 export function newId(): string {
-  return v7();
+  const now = Date.now();
+  if (now > time) {
+    time = now;
+    counter = 0;
+  } else if (++counter > MOST_IN_A_MS) {
+    time += 1;
+    counter = 0;
+  }
+  const digits = time.toString(16).padStart(12, '0');
+  const order = counter.toString(16).padStart(3, '0');
+  return `${digits.slice(0, 8)}-${digits.slice(8)}-7${order}-${randomUUID().slice(19)}`;
 }
 
 /** Whether a text is a UUID, so that it may be compared with a uuid column. */

@@ -14,7 +14,7 @@ export interface QueueOptions {
 
 /** The sending side. */
 export interface Producer {
-  /** Enqueues; a job of the same id that waits or runs already makes it a no-op. Fails fast without Redis. */
+  /** Enqueues; a job of the same id that waits or runs already makes it a no-op. Fails within two seconds without Redis. */
   add(queue: QueueName, name: string, id: string, payload: object): Promise<void>;
   /** Sees to it that a job recurs, also after Redis lost everything. */
   every(queue: QueueName, name: string, milliseconds: number): Promise<void>;
@@ -27,15 +27,10 @@ const forget = { removeOnComplete: true, removeOnFail: true };
 /** Opens the sending side on one connection of its own. */
 export function openProducer(options: QueueOptions): Producer {
   const connection = openRedis({ url: options.redisUrl, mode: 'fast', onError: options.onError });
-  const queues = new Map<QueueName, Queue>();
-  // A queue asks Redis for its version when it is made, so that waits for the first time Redis is there.
+  const queues = new Map(queueNames.map((name) => [name, openQueue(name, connection, options)]));
   async function get(name: QueueName): Promise<Queue> {
-    const known = queues.get(name);
-    if (known) return known;
-    await readyWithin(connection, FIRST_CONNECTION_MS);
-    const queue = queues.get(name) ?? openQueue(name, connection, options);
-    queues.set(name, queue);
-    return queue;
+    await whenReady(connection, READY_MS);
+    return queues.get(name) as Queue;
   }
   return {
     add: async (queue, name, id, payload) => {
@@ -53,19 +48,16 @@ export function openProducer(options: QueueOptions): Producer {
   };
 }
 
-const FIRST_CONNECTION_MS = 1_000;
-
-async function readyWithin(connection: Redis, milliseconds: number): Promise<void> {
-  const late = Promise.withResolvers<never>();
-  const timer = setTimeout(() => late.reject(new Error('Redis is away.')), milliseconds);
-  await Promise.race([whenReady(connection), late.promise]).finally(() => clearTimeout(timer));
-}
+/** How long a connection that is being made, or made again, is waited for. */
+const READY_MS = 1_000;
 
 function openQueue(name: QueueName, connection: Redis, options: QueueOptions): Queue {
   const queue = new Queue(name, {
     connection,
     prefix: `{${options.prefix}}`,
     skipWaitingForReady: true,
+    // Asked for once; a queue whose question was lost with the connection would refuse everything for ever.
+    skipVersionCheck: true,
     defaultJobOptions: forget,
   });
   queue.on('error', options.onError);

@@ -27,8 +27,18 @@ export function openRedis(options: RedisOptions): Redis {
   return redis;
 }
 
-/** Resolves once the connection can take commands; at once when it can already. */
-export function whenReady(redis: Redis): Promise<void> {
+/** Resolves once the connection can take commands; at once when it can already. @throws Error when that takes longer. */
+export function whenReady(redis: Redis, milliseconds = 60_000): Promise<void> {
   if (redis.status === 'ready') return Promise.resolve();
-  return new Promise((resolve) => redis.once('ready', () => resolve()));
+  return new Promise((resolve, reject) => {
+    const ready = (): void => {
+      clearTimeout(timer);
+      resolve();
+    };
+    const timer = setTimeout(() => {
+      redis.off('ready', ready);
+      reject(new Error('Redis is away.'));
+    }, milliseconds);
+    redis.once('ready', ready);
+  });
 }

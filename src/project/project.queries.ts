@@ -1,5 +1,5 @@
 import type { Insertable, Selectable } from 'kysely';
-import type { Db } from '../platform/database.ts';
+import type { Database, Db, PreparedRead } from '../platform/database.ts';
 import type { Project } from '../platform/database.generated.ts';
 
 export type ProjectRow = Selectable<Project>;
@@ -8,8 +8,17 @@ export function insertProject(db: Db, project: Insertable<Project>): Promise<Pro
   return db.insertInto('project').values(project).returningAll().executeTakeFirstOrThrow();
 }
 
-export function findProjectByName(db: Db, name: string): Promise<ProjectRow | undefined> {
-  return db.selectFrom('project').selectAll().where('name', '=', name).executeTakeFirst();
+const byName: PreparedRead<ProjectRow, ProjectRow | undefined> = {
+  name: 'project.by-name',
+  text: `
+    select id, name, description, created_at as "createdAt", created_by_name as "createdByName",
+           created_by_kind as "createdByKind"
+    from project where name = $1`,
+  shape: ([row]) => row,
+};
+
+export function findProjectByName(database: Database, name: string): Promise<ProjectRow | undefined> {
+  return database.read(byName, [name]);
 }
 
 export function findProjects(db: Db, ids: readonly string[]): Promise<ProjectRow[]> {

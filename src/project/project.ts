@@ -43,7 +43,7 @@ export async function findProject(
   viewer: Viewer,
   name: string,
 ): Promise<Project | undefined> {
-  const project = await queries.findProjectByName(platform.db, name.normalize('NFC'));
+  const project = await queries.findProjectByName(platform.database, name.normalize('NFC'));
   return project && roleIn(viewer, project.id) ? project : undefined;
 }
 

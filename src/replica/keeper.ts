@@ -10,14 +10,14 @@ import { isAlive, signal, type ProcessIdentity } from '../platform/process-ident
 import type { Platform } from '../platform/platform.ts';
 import { fetchModel } from './model-cache.ts';
 import { observe } from './observe.ts';
-import { advertisedEndpoint, ReplicaFiles, startReplica } from './replica-process.ts';
+import { advertisedEndpoint, ReplicaFiles, startReplica, type Launched } from './replica-process.ts';
 import * as queries from './replica.queries.ts';
 import { findServed } from './served.queries.ts';
 
 type Row = queries.ReplicaRow;
 
 const ROUND_MS = 1_000;
-/** A keeper that is silent for this long is replaced by another worker on the host. */
+/** A keeper that is silent for this long is replaced by another worker on the host: before its replicas end. */
 const KEEPER_LEASE_SECONDS = 10;
 const CONTROL_TIMEOUT_MS = 5_000;
 const RECORD_EVERY_MS = 5_000;
@@ -32,7 +32,7 @@ export class ReplicaKeeper {
   readonly #platform: Platform;
   readonly #id: string;
   readonly #known = new Map<string, Known>();
-  readonly #busy = new Set<string>();
+  readonly #busy = new Map<string, Promise<void>>();
   #timer: NodeJS.Timeout | undefined;
   #round: Promise<void> = Promise.resolve();
   #again = false;
@@ -64,6 +64,8 @@ export class ReplicaKeeper {
     this.#closed = true;
     clearInterval(this.#timer);
     await this.#round;
+    // What is being started must be on record before somebody else looks.
+    await Promise.all(this.#busy.values());
     await queries.releaseReplicas(this.#platform.db, this.#id).catch(() => undefined);
     for (const { client } of this.#known.values()) void client.close();
   }
@@ -72,26 +74,37 @@ export class ReplicaKeeper {
     while (this.#again && !this.#closed) {
       this.#again = false;
       try {
-        const { db, config } = this.#platform;
-        const rows = await queries.keepReplicas(db, config.HOST_ID, this.#id, KEEPER_LEASE_SECONDS);
-        for (const row of rows) void this.#look(row);
+        for (const row of await this.#keep()) this.#look(row);
       } catch (error) {
         this.#platform.logger.warn({ err: error }, 'replicas could not be looked after; trying again');
+        this.#renewAll();
       }
     }
   }
 
+  async #keep(): Promise<Row[]> {
+    const { db, config } = this.#platform;
+    const leaseSeconds = Math.min(KEEPER_LEASE_SECONDS, config.REPLICA_LEASE_SECONDS / 2);
+    const rows = await queries.keepReplicas(db, config.HOST_ID, this.#id, leaseSeconds);
+    const kept = new Set(rows.map((row) => row.id));
+    for (const id of this.#known.keys()) if (!kept.has(id) && !this.#busy.has(id)) this.#forget(id);
+    return rows;
+  }
+
+  /** While the database is away nothing is known to be unwanted: what answers goes on. */
+  #renewAll(): void {
+    for (const { client } of this.#known.values()) client.renewLease(CONTROL_TIMEOUT_MS).catch(() => undefined);
+  }
+
   /** One replica at a time is one piece of work: a slow one holds up no other. */
-  async #look(row: Row): Promise<void> {
+  #look(row: Row): void {
     if (this.#busy.has(row.id)) return;
-    this.#busy.add(row.id);
-    try {
-      await this.#reconcile(row);
-    } catch (error) {
-      this.#platform.logger.warn({ err: error, replica: row.id }, 'replica could not be looked after');
-    } finally {
-      this.#busy.delete(row.id);
-    }
+    const work = this.#reconcile(row)
+      .catch((error: unknown) => {
+        this.#platform.logger.warn({ err: error, replica: row.id }, 'replica could not be looked after');
+      })
+      .finally(() => this.#busy.delete(row.id));
+    this.#busy.set(row.id, work);
   }
 
   async #reconcile(row: Row): Promise<void> {
@@ -112,10 +125,17 @@ export class ReplicaKeeper {
     } catch (error) {
       return this.#backOff(row, `The model could not be fetched: ${(error as Error).message}`);
     }
-    const launched = startReplica(config, row.id, { ...served, modelPath }, () => this.hurry());
-    await queries.updateReplica(db, row.id, {
+    // The launch is taken before it is begun: of two keepers, or of this one and a wish to drain, one wins.
+    const taken = { ...row, launch: row.launch + 1 };
+    if (!(await queries.changeReplica(db, row, { launch: taken.launch }))) return;
+    let launched: Launched;
+    try {
+      launched = startReplica(config, row.id, { ...served, modelPath }, () => this.hurry());
+    } catch (error) {
+      return this.#backOff(taken, (error as Error).message);
+    }
+    const recorded = await queries.changeReplica(db, taken, {
       state: 'LOADING',
-      launch: row.launch + 1,
       pid: launched.identity.pid,
       processStart: launched.identity.start,
       endpoint: launched.endpoint,
@@ -127,6 +147,7 @@ export class ReplicaKeeper {
       warmUpMs: null,
       nextRestartAt: null,
     });
+    if (!recorded) signal(launched.identity, 'SIGKILL');
     this.#platform.announce('deployment', row.deploymentId);
     this.#lookSoon();
   }
@@ -164,7 +185,7 @@ export class ReplicaKeeper {
     const seconds = (Date.now() - (row.startedAt?.getTime() ?? Date.now())) / 1000;
     if (seconds > limit) {
       const reason = `Not ready within ${limit} s (REPLICA_START_SECONDS).`;
-      await queries.updateReplica(this.#platform.db, row.id, { exitReason: reason });
+      await queries.changeReplica(this.#platform.db, row, { exitReason: reason });
       signal(identity, 'SIGKILL');
     }
     this.#lookSoon();
@@ -191,7 +212,7 @@ export class ReplicaKeeper {
     const changed = status.state !== row.state || row.endpoint !== endpoint;
     if (!changed && Date.now() - known.recordedAt < RECORD_EVERY_MS) return;
     known.recordedAt = Date.now();
-    await queries.updateReplica(this.#platform.db, row.id, {
+    const recorded = await queries.changeReplica(this.#platform.db, row, {
       state: status.state,
       endpoint,
       loadMs: status.loadMs,
@@ -200,7 +221,7 @@ export class ReplicaKeeper {
       inFlight: status.inFlight,
       ...(status.state === 'READY' && row.state !== 'READY' ? { readyAt: new Date(), exitReason: null } : {}),
     });
-    if (changed) await observe(this.#platform, row.deploymentId);
+    if (recorded && changed) await observe(this.#platform, row.deploymentId);
   }
 
   /** The process is gone: by our wish, by its own, or against both. */
@@ -217,7 +238,7 @@ export class ReplicaKeeper {
   async #exited(row: Row, reason: string): Promise<void> {
     this.#forget(row.id);
     new ReplicaFiles(this.#platform.config, row.id).remove();
-    await queries.updateReplica(this.#platform.db, row.id, { state: 'EXITED', exitReason: reason });
+    await queries.changeReplica(this.#platform.db, row, { state: 'EXITED', exitReason: reason });
     this.#platform.announce('deployment', row.deploymentId);
   }
 
@@ -225,8 +246,7 @@ export class ReplicaKeeper {
     this.#forget(row.id);
     const restarts = row.restarts + 1;
     const delay = restartDelayMs(restarts);
-    this.#platform.logger.warn({ replica: row.id, reason, restarts, delayMs: delay }, 'replica ended');
-    await queries.updateReplica(this.#platform.db, row.id, {
+    const changed = await queries.changeReplica(this.#platform.db, row, {
       state: 'BACKING_OFF',
       pid: null,
       processStart: null,
@@ -237,6 +257,8 @@ export class ReplicaKeeper {
       exitReason: reason,
       inFlight: 0,
     });
+    if (!changed) return this.#lookSoon();
+    this.#platform.logger.warn({ replica: row.id, reason, restarts, delayMs: delay }, 'replica ended');
     await observe(this.#platform, row.deploymentId);
     setTimeout(() => this.hurry(), delay + 10).unref();
   }

@@ -1,10 +1,11 @@
 /** A host's own copy of what its replicas load: checked against the digests once, then shared by all of them. */
-import { createHash, randomUUID } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { createReadStream, existsSync } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { layOutModel } from '../onnx/model-folder.ts';
+import { ownName } from '../platform/abandoned.ts';
 import type { Platform } from '../platform/platform.ts';
 import { listArtifacts } from '../version/version.queries.ts';
 
@@ -16,10 +17,15 @@ export async function fetchModel(platform: Platform, versionId: string, modelFil
   const files = await servedFiles(platform, versionId);
   const main = files.find((file) => file.path === modelFile);
   if (!main) throw new Error(`Version ${versionId} has no file ${modelFile}.`);
-  const cache = join(platform.config.DATA_DIR, 'cache/models');
+  const cache = cacheFolder(platform);
   const folder = join(cache, `${versionId}-${main.digest.slice(0, 16)}`);
   if (!existsSync(folder)) await fill(platform, cache, folder, files);
   return join(folder, modelFile);
+}
+
+/** Where this host's copies lie. */
+export function cacheFolder(platform: Platform): string {
+  return join(platform.config.DATA_DIR, 'cache/models');
 }
 
 interface ServedFile {
@@ -41,7 +47,7 @@ async function fill(
   folder: string,
   files: readonly ServedFile[],
 ): Promise<void> {
-  const building = join(cache, `.${randomUUID()}`);
+  const building = join(cache, ownName());
   await mkdir(building, { recursive: true, mode: 0o700 });
   try {
     const laid = files.map((file) => ({ path: file.path, storedAt: platform.store.pathOf(file.digest) }));

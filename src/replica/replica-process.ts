@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ReplicaExit, ReplicaReady } from '../inference/replica-status.ts';
 import type { Config } from '../platform/config.ts';
-import { identify, type ProcessIdentity } from '../platform/process-identity.ts';
+import { identify, signal, type ProcessIdentity } from '../platform/process-identity.ts';
 import type { Signature } from '../signature/signature.ts';
 import { TOKEN_VARIABLE, type Launch } from './process/launch.ts';
 import { socketFolder } from './socket-folder.ts';
@@ -38,7 +38,9 @@ export class ReplicaFiles {
     this.#folder = join(this.#runFolder, replicaId);
   }
 
+  /** Makes way for a start. */
   prepare(): { launchFile: string; readyFile: string; exitFile: string; logFile: string } {
+    this.#endStray();
     mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
     const at = (name: string): string => join(this.#folder, name);
     for (const name of ['ready', 'exit']) rmSync(at(name), { force: true });
@@ -50,6 +52,15 @@ export class ReplicaFiles {
     writeFileSync(`${this.#folder}.json`, JSON.stringify(identity), { mode: 0o600 });
   }
 
+  /**
+   * Ends the process of an earlier start, if it still runs: its worker was killed, or lost the database, between
+   * starting it and saying so in the row. It would write to the same files.
+   */
+  #endStray(): void {
+    const identity = readJson(`${this.#folder}.json`) as ProcessIdentity | undefined;
+    if (identity) signal(identity, 'SIGKILL');
+  }
+
   ready(): ReplicaReady | undefined {
     return readJson(join(this.#folder, 'ready')) as ReplicaReady | undefined;
   }
@@ -59,6 +70,7 @@ export class ReplicaFiles {
   }
 
   remove(): void {
+    this.#endStray();
     rmSync(`${this.#folder}.json`, { force: true });
     rmSync(this.#folder, { recursive: true, force: true });
   }
@@ -104,6 +116,8 @@ export function startReplica(
       env: token ? { [TOKEN_VARIABLE]: token } : {},
     });
     child.once('exit', onExit);
+    // Where it could not be started at all, the missing pid says so.
+    child.once('error', () => undefined);
     child.unref();
     const identity = child.pid === undefined ? undefined : identify(child.pid);
     if (!identity) throw new Error('The replica process could not be started.');

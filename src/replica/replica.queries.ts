@@ -1,7 +1,6 @@
 import { sql, type Insertable, type Selectable, type Updateable } from 'kysely';
 import type { Db } from '../platform/database.ts';
 import type { Replica } from '../platform/database.generated.ts';
-import type { ReplicaState } from '../platform/database.types.ts';
 
 export type ReplicaRow = Selectable<Replica>;
 
@@ -54,25 +53,20 @@ export async function releaseReplicas(db: Db, keeper: string): Promise<void> {
   await db.updateTable('replica').set({ keeper: null }).where('keeper', '=', keeper).execute();
 }
 
-/** Writes down what was seen of a replica. One that is DRAINING stays so until it has EXITED, whatever was seen. */
-export async function updateReplica(
-  db: Db,
-  id: string,
-  { state, ...change }: Updateable<Replica> & { state?: ReplicaState },
-): Promise<void> {
-  const kept = state && state !== 'EXITED';
-  await db
+/**
+ * Changes a replica unless somebody has changed it since `row` was read: another keeper, or whoever wants it drained.
+ * True when it was changed.
+ */
+export async function changeReplica(db: Db, row: ReplicaRow, change: Updateable<Replica>): Promise<boolean> {
+  const result = await db
     .updateTable('replica')
-    .set({
-      ...change,
-      ...(kept
-        ? { state: sql<ReplicaState>`case when state = 'DRAINING' then state else ${state} end` }
-        : {}),
-      ...(state === 'EXITED' ? { state } : {}),
-    })
-    .where('id', '=', id)
-    .where('state', '<>', 'EXITED')
-    .execute();
+    .set(change)
+    .where('id', '=', row.id)
+    .where('keeper', '=', row.keeper)
+    .where('state', '=', row.state)
+    .where('launch', '=', row.launch)
+    .executeTakeFirst();
+  return result.numUpdatedRows === 1n;
 }
 
 /** Tells the replicas of a deployment to finish and end. */
@@ -104,7 +98,8 @@ export function listLostReplicas(db: Db, seconds: number, limit: number): Promis
     .selectFrom('replica')
     .selectAll()
     .where('state', '<>', 'EXITED')
-    .where('leaseUntil', '<', sql<Date>`now() - make_interval(secs => ${seconds})`)
+    // One that nobody ever looked after counts from when it was wanted.
+    .where(sql<boolean>`coalesce(lease_until, created_at) < now() - make_interval(secs => ${seconds})`)
     .limit(limit)
     .execute();
 }
@@ -116,7 +111,7 @@ export async function giveUpReplica(db: Db, id: string, seconds: number, reason:
     .set({ state: 'EXITED', exitReason: reason })
     .where('id', '=', id)
     .where('state', '<>', 'EXITED')
-    .where('leaseUntil', '<', sql<Date>`now() - make_interval(secs => ${seconds})`)
+    .where(sql<boolean>`coalesce(lease_until, created_at) < now() - make_interval(secs => ${seconds})`)
     .executeTakeFirst();
   return result.numUpdatedRows === 1n;
 }

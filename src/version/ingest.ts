@@ -1,8 +1,8 @@
 /** Ingest: PENDING → INGESTING → READY or REJECTED. Safe to run twice and to be killed at any line. */
-import { randomUUID } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Running } from '../operation/operation.ts';
+import { ownName } from '../platform/abandoned.ts';
 import { DomainError } from '../platform/errors.ts';
 import type { Db } from '../platform/database.ts';
 import type { Platform } from '../platform/platform.ts';
@@ -28,7 +28,7 @@ export async function ingestVersion(platform: Platform, running: Running): Promi
   const files = await queries.listArtifacts(platform.db, [version.id], 'UPLOADED');
   running.progress(0n, version.bytes, 'reading the model');
   await running.log(`Reading ${files.map((file) => file.path).join(', ')}.`);
-  const workDir = join(platform.config.DATA_DIR, 'work', randomUUID());
+  const workDir = join(workFolder(platform), ownName());
   await mkdir(workDir, { recursive: true, mode: 0o700 });
   try {
     const result = await inspect(platform, running, files, workDir, version.givenSignature);
@@ -39,6 +39,11 @@ export async function ingestVersion(platform: Platform, running: Running): Promi
     await rm(workDir, { recursive: true, force: true });
   }
   platform.announce('version', version.id);
+}
+
+/** Where this host's ingests work, each in a folder of its own. */
+export function workFolder(platform: Platform): string {
+  return join(platform.config.DATA_DIR, 'work');
 }
 
 function inspect(
@@ -66,6 +71,7 @@ function inspect(
 /** The derived graph gets its name, then the version becomes READY in the transaction that ends the operation. */
 async function accept(platform: Platform, running: Running, versionId: string, result: Ready): Promise<void> {
   const { served } = result;
+  running.signal.throwIfAborted();
   const staged = served ? [await platform.store.stageFile(served.path)] : [];
   if (served && staged[0]) {
     const [file] = staged;

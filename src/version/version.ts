@@ -21,6 +21,7 @@ import * as queries from './version.queries.ts';
 import type { VersionRow } from './version.row.ts';
 
 export type Version = VersionRow;
+export type { ListedVersion } from './version.row.ts';
 export type Artifact = queries.ArtifactRow;
 
 /** A file on its way: nothing of it is read before `open` is called, and files come in the sender's order. */

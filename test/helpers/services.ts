@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startPostgres } from '#src/local/postgres.ts';
-import { endRecorded, recordProcess } from '#src/local/process-record.ts';
+import { endRecorded, endReplicas, recordProcess } from '#src/local/process-record.ts';
 import { startRedis } from '#src/local/redis.ts';
 import { identify, isAlive } from '#src/platform/process-identity.ts';
 
@@ -17,7 +17,7 @@ export interface TestServices {
 const prefix = 'modelarium-test-';
 
 /** The folder's name carries who made it, so that a run that was killed can be told from one at work. */
-function newFolder(): string {
+export function newFolder(): string {
   const self = identify(process.pid);
   return mkdtempSync(join(tmpdir(), `${prefix}${process.pid}-${self?.start ?? 0}-`));
 }
@@ -29,6 +29,7 @@ async function sweep(): Promise<void> {
     if (pid === undefined || start === undefined || isAlive({ pid: Number(pid), start })) continue;
     const folder = join(tmpdir(), name);
     await endRecorded(folder);
+    await endReplicas(folder);
     rmSync(folder, { recursive: true, force: true });
   }
 }

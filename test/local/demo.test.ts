@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { expect, onTestFinished, test } from 'vitest';
 import { z } from 'zod';
 import { seedDemo } from '#src/local/demo.ts';
@@ -82,7 +83,7 @@ async function standIn(state: State): Promise<string> {
     const request = new Request('http://stand-in', {
       method: 'POST',
       headers,
-      body: incoming,
+      body: Readable.toWeb(incoming) as ReadableStream<Uint8Array>,
       duplex: 'half',
     });
     void change(state, request).then(

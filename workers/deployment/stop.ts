@@ -2,10 +2,11 @@ import { stop } from '#src/deployment/provision.ts';
 import type { Work } from '#src/operation/operation.ts';
 import type { WorkerContext } from '../context.ts';
 
-/** deployment.stop. A stop that fails leaves the deployment STOPPING; undeploying is not undone. */
+/** deployment.stop. It cannot be cancelled and is tried until it is done: undeploying is not undone. */
 export function stopWork({ platform, keeper }: WorkerContext): Work {
   return {
     run: (running) => stop(platform, keeper, running),
     ended: async () => undefined,
+    attempts: Infinity,
   };
 }

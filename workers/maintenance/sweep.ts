@@ -2,8 +2,11 @@
 import { jobOf } from '#src/jobs.ts';
 import { listStrandedOperations } from '#src/operation/operation.queries.ts';
 import { recoverLostReplicas } from '#src/deployment/recovery.ts';
+import { removeAbandoned } from '#src/platform/abandoned.ts';
+import { cacheFolder } from '#src/replica/model-cache.ts';
 import { drainStrays } from '#src/replica/replica.queries.ts';
 import { sweepBlobs } from '#src/version/blob.ts';
+import { workFolder } from '#src/version/ingest.ts';
 import type { WorkerContext } from '../context.ts';
 
 const BATCH = 100;
@@ -20,6 +23,7 @@ export async function sweep({ platform }: WorkerContext): Promise<void> {
   if (Date.now() - bytesSweptAt < BYTES_EVERY_MS) return;
   bytesSweptAt = Date.now();
   const freed = await sweepBlobs(platform);
-  const dropped = await platform.store.sweepStaging();
+  let dropped = await platform.store.sweepStaging();
+  for (const folder of [workFolder(platform), cacheFolder(platform)]) dropped += await removeAbandoned(folder);
   if (freed + dropped > 0) platform.logger.info({ freed, dropped }, 'freed bytes that nobody refers to');
 }

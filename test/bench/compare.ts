@@ -1,0 +1,67 @@
+/** Throughput of two servers under the same load, in rounds that alternate: A B A B … */
+import { startChild } from './child.ts';
+import type { Loaded, Order, Target } from './load.process.ts';
+
+export interface Contender {
+  readonly target: Target;
+  /** CPU time that its processes have used so far, in seconds, by name. */
+  readonly cpu: () => Readonly<Record<string, number>>;
+}
+/** One contender over all rounds. */
+export interface Performance {
+  /** Requests per second of each round. */
+  readonly rates: number[];
+  /** Microseconds of CPU per request, by process. */
+  readonly cpuMicros: Record<string, number>;
+  readonly p99: number[];
+}
+export interface Duration {
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly warmUpSeconds: number;
+}
+
+const IN_FLIGHT = 16;
+
+interface Tally extends Performance {
+  requests: number;
+  readonly cpuSeconds: Record<string, number>;
+}
+
+const newTally = (): Tally => ({ rates: [], cpuMicros: {}, p99: [], requests: 0, cpuSeconds: {} });
+
+/** @throws Error when a server fails or answers anything else. */
+export async function compare(
+  contenders: readonly [ours: Contender, limit: Contender],
+  { rounds, seconds, warmUpSeconds }: Duration,
+): Promise<[ours: Performance, limit: Performance]> {
+  const load = startChild('load.process.ts');
+  const run = async (target: Target, length: number) => {
+    const order: Order = { ...target, connections: IN_FLIGHT, seconds: length };
+    const loaded = await load.ask<Loaded>(order);
+    if ('failure' in loaded) throw new Error(loaded.failure);
+    return loaded;
+  };
+  const measure = async ({ target, cpu }: Contender, tally: Tally): Promise<void> => {
+    const before = cpu();
+    const { requests, p99 } = await run(target, seconds);
+    for (const [name, used] of Object.entries(cpu())) {
+      tally.cpuSeconds[name] = (tally.cpuSeconds[name] ?? 0) + used - (before[name] ?? 0);
+      tally.cpuMicros[name] = (tally.cpuSeconds[name] * 1e6) / (tally.requests + requests);
+    }
+    tally.requests += requests;
+    tally.rates.push(requests / seconds);
+    tally.p99.push(p99);
+  };
+  const tallies: [Tally, Tally] = [newTally(), newTally()];
+  try {
+    for (const { target } of contenders) await run(target, warmUpSeconds);
+    for (let round = 0; round < rounds; round++) {
+      await measure(contenders[0], tallies[0]);
+      await measure(contenders[1], tallies[1]);
+    }
+  } finally {
+    await load.end();
+  }
+  return tallies;
+}

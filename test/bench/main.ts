@@ -1,0 +1,91 @@
+/**
+ * `npm run bench [-- --short] [-- --only NAME]`: the product's figures, each beside its limit, as one Markdown table.
+ *
+ * It starts a whole Modelarium of its own (PostgreSQL, Redis, api, worker, the demo with its replica) on a temporary
+ * folder and ends it again. The load and the subscribers are processes of their own. What is measured and its limit
+ * alternate (A B A B …), and a ratio is that of two neighbours: on a shared machine both are disturbed alike.
+ * - upload: a 1 GB file by multipart, first of all, while the api's heap is fresh; peak of its resident memory.
+ * - list: requests answered in a closed loop of 16, against bare node:http that answers the same bytes.
+ * - predict: the same, against a bare proxy (proxy.ts) with a second process behind a Unix socket.
+ * - live: every frame that every subscriber got, its time since `closedAt`; the api's user and system time.
+ * - start: wall time from `npm start` to the first prediction over HTTP, against `initdb` and PostgreSQL alone.
+ * CPU is user and system time of the named server processes (/proc/<pid>/stat) over the requests answered.
+ */
+import { availableParallelism, cpus } from 'node:os';
+import { parseArgs } from 'node:util';
+import type { Duration } from './compare.ts';
+import { list } from './list.ts';
+import { live } from './live.ts';
+import { predict } from './predict.ts';
+import { startStack, type Stack } from './stack.ts';
+import { start } from './start.ts';
+import { tableOf, type Figure } from './table.ts';
+import { uploadFile } from './upload.ts';
+
+interface Extent {
+  readonly load: Duration;
+  readonly liveSeconds: number;
+  readonly uploads: number;
+  readonly starts: number;
+}
+const full: Extent = {
+  load: { rounds: 9, seconds: 3, warmUpSeconds: 3 },
+  liveSeconds: 30,
+  uploads: 5,
+  starts: 5,
+};
+const short: Extent = {
+  load: { rounds: 5, seconds: 1, warmUpSeconds: 2 },
+  liveSeconds: 10,
+  uploads: 1,
+  starts: 1,
+};
+
+/** On the running stack, in this order. */
+const onStack: Record<string, (stack: Stack, extent: Extent) => Promise<Figure[]>> = {
+  upload: (stack, { uploads }) => uploadFile(stack, uploads),
+  list: (stack, { load }) => list(stack, load),
+  predict: (stack, { load }) => predict(stack, load),
+  live: (stack, { liveSeconds }) => live(stack, liveSeconds),
+};
+const names = [...Object.keys(onStack), 'start'];
+
+const say = (line: string): void => void process.stderr.write(`${line}\n`);
+
+async function measure(wanted: readonly string[], extent: Extent): Promise<Figure[]> {
+  const figures: Figure[] = [];
+  const ofStack = Object.entries(onStack).filter(([name]) => wanted.includes(name));
+  if (ofStack.length > 0) {
+    say('Starting a Modelarium to measure.');
+    const stack = await startStack();
+    // Ctrl-C reaches our own children too; the stack's processes stand apart and are ended here.
+    const interrupted = (): void => void stack.stop().finally(() => process.exit(130));
+    process.once('SIGINT', interrupted).once('SIGTERM', interrupted);
+    try {
+      for (const [name, take] of ofStack) {
+        say(`Measuring ${name}.`);
+        figures.push(...(await take(stack, extent)));
+      }
+    } finally {
+      process.off('SIGINT', interrupted).off('SIGTERM', interrupted);
+      await stack.stop();
+    }
+  }
+  if (wanted.includes('start')) {
+    say('Measuring start.');
+    figures.push(...(await start(extent.starts)));
+  }
+  return figures;
+}
+
+const { values } = parseArgs({
+  options: { short: { type: 'boolean', default: false }, only: { type: 'string', multiple: true } },
+});
+const unknown = values.only?.filter((name) => !names.includes(name)) ?? [];
+if (unknown.length > 0) {
+  say(`--only: expected ${names.join(', ')}, found ${unknown.join(', ')}.`);
+  process.exit(1);
+}
+const figures = await measure(values.only ?? names, values.short ? short : full);
+const machine = `Node ${process.version}, ${availableParallelism()} × ${cpus()[0]?.model.trim() ?? 'CPU'}`;
+process.stdout.write(`${machine}${values.short ? '; short' : ''}\n\n${tableOf(figures)}\n`);
