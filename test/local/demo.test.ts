@@ -80,12 +80,9 @@ async function change(state: State, request: Request): Promise<unknown> {
 async function standIn(state: State): Promise<string> {
   const server = createServer((incoming, outgoing) => {
     const headers = new Headers({ 'content-type': incoming.headers['content-type'] ?? '' });
-    const request = new Request('http://stand-in', {
-      method: 'POST',
-      headers,
-      body: Readable.toWeb(incoming) as ReadableStream<Uint8Array>,
-      duplex: 'half',
-    });
+    const body = Readable.toWeb(incoming) as ReadableStream<Uint8Array>;
+    const init: RequestInit & { duplex: 'half' } = { method: 'POST', headers, body, duplex: 'half' };
+    const request = new Request('http://stand-in', init);
     void change(state, request).then(
       (data) => outgoing.end(JSON.stringify({ data })),
       (error) => outgoing.end(JSON.stringify({ errors: [{ message: String(error) }] })),
