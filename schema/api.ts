@@ -78,7 +78,7 @@ export async function openApi(config: Config, logger: Logger): Promise<Api> {
       stopWatching();
       await Promise.all([closeServer(server), door.close()]);
       await recorder.close();
-      live.close();
+      await live.close();
       feed.close();
       await routes.close();
       metricsRedis.disconnect();

@@ -8,8 +8,8 @@ import { ForbiddenError, type Role } from '#src/platform/errors.ts';
 import type { Context } from './context.ts';
 import { nodeIdOf } from './global-id.ts';
 import type { Upload } from './http/upload.ts';
-import './plugin/belonging.ts';
-import './plugin/plain-fields.ts';
+import { belonging } from './plugin/belonging.ts';
+import { plainFields } from './plugin/plain-fields.ts';
 
 export interface ProjectRole {
   readonly project: string;
@@ -37,7 +37,7 @@ export const builder = new SchemaBuilder<{
   };
 }>({
   // Those named later stand closer to the resolver.
-  plugins: [ErrorsPlugin, ScopeAuthPlugin, RelayPlugin, ComplexityPlugin, 'belonging', 'plainFields'],
+  plugins: [ErrorsPlugin, ScopeAuthPlugin, RelayPlugin, ComplexityPlugin, belonging, plainFields],
   defaultFieldNullability: false,
   scopeAuth: {
     authorizeOnSubscribe: true,
@@ -54,6 +54,7 @@ export const builder = new SchemaBuilder<{
   },
   relay: {
     cursorType: 'String',
+    idFieldOptions: { description: 'Global id.' },
     decodeGlobalID: nodeIdOf,
     // Their number is in the cost of the connection already.
     edgesFieldOptions: {

@@ -132,7 +132,12 @@ export interface Context {
   readonly platform: Platform;
   readonly viewer: Viewer;
   readonly requestId: string;
-  readonly loaders: Loaders;
+  loaders: Loaders;
+}
+
+/** Forgets what was loaded: a subscription's next event is about what is then. */
+export function forgetLoaded(context: Context): void {
+  context.loaders = new Loaders(context.platform, context.viewer);
 }
 
 export function createContext(services: Services, viewer: Viewer, requestId: string): Context {

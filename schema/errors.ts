@@ -1,6 +1,7 @@
 /** Errors that a mutation's caller can expect, as types; and what all others become. */
 import { randomUUID } from 'node:crypto';
 import { GraphQLError } from 'graphql';
+import { isDatabaseAway } from '#src/platform/database.ts';
 import {
   ConflictError,
   DeadlineExceededError,
@@ -128,7 +129,7 @@ function extensionsOf(error: DomainError): Record<string, unknown> {
 
 /**
  * An error as a caller may see it: expected ones with their code, faults of the document as they are, anything else
- * masked under an id that is in the log.
+ * masked under an id that is in the log (`INTERNAL`, or `UNAVAILABLE` where trying again later helps).
  */
 export function maskError(error: unknown, logger: Logger, requestId: string): GraphQLError {
   const original = error instanceof GraphQLError ? error.originalError : error;
@@ -139,8 +140,21 @@ export function maskError(error: unknown, logger: Logger, requestId: string): Gr
   if (error instanceof GraphQLError && (!original || original instanceof GraphQLError)) return error;
   const id = randomUUID();
   logger.error({ err: original, errorId: id, request: requestId }, 'unexpected error');
+  if (isDatabaseAway(original)) {
+    const message = `The database cannot be reached right now; try again soon. The server's log has it under ${id}.`;
+    return new GraphQLError(message, { ...where, extensions: { code: 'UNAVAILABLE', errorId: id } });
+  }
   return new GraphQLError(`Unexpected error. It is in the server's log under ${id}.`, {
     ...where,
     extensions: { code: 'INTERNAL', errorId: id },
   });
+}
+
+/** The same error without the instructions for yoga's HTTP layer, which are not for the caller. */
+export function withoutHttp(error: GraphQLError): GraphQLError {
+  // Those of compiled documents may lack extensions, whatever their type says.
+  if ((error.extensions as Record<string, unknown> | undefined)?.['http'] === undefined) return error;
+  const { http: _http, ...extensions } = error.extensions;
+  const { message, nodes, source, positions, path, originalError } = error;
+  return new GraphQLError(message, { nodes, source, positions, path, originalError, extensions });
 }

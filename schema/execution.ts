@@ -17,7 +17,7 @@ import {
 } from 'graphql';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Viewer } from '#src/access/access.ts';
-import { createContext, type Context, type Services } from './context.ts';
+import { createContext, forgetLoaded, type Context, type Services } from './context.ts';
 import { maskError } from './errors.ts';
 import { identityOf } from './http/request.ts';
 import { costLimit, limitRules } from './limits.ts';
@@ -70,7 +70,7 @@ export function openExecution(services: Services, landing: () => string): Execut
       const { viewer, requestId } = identityOf(req);
       return contextOf(viewer, requestId);
     },
-    plugins: [limitPlugin(services, cost), jitPlugin()],
+    plugins: [limitPlugin(services, cost), freshEvents, jitPlugin()],
   });
   const enveloped = yoga.getEnveloped({} as ServerContext);
   return {
@@ -135,6 +135,15 @@ function limitPlugin({ platform }: Services, costs: ReturnType<typeof costLimit>
     },
   };
 }
+
+/** Yoga runs all events of a subscription over SSE with one context. */
+const freshEvents: Plugin = {
+  onSubscribe: () => ({
+    onSubscribeResult: () => ({
+      onNext: ({ args }) => forgetLoaded(args.contextValue as unknown as Context),
+    }),
+  }),
+};
 
 /**
  * graphql-jit complains on the console about every scalar whose `parseLiteral` declares a second parameter, and in

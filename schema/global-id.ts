@@ -3,6 +3,8 @@ import { shown } from '#src/name/name.ts';
 import { ValidationError } from '#src/platform/errors.ts';
 import { isId } from '#src/platform/id.ts';
 
+const a = (type: string): string => `${/^[AEIOU]/.test(type) ? 'an' : 'a'} ${type}`;
+
 function decode(id: string): { type: string; id: string } | undefined {
   const [type, inner, more] = Buffer.from(id, 'base64').toString('utf8').split(':');
   return type && inner && more === undefined && isId(inner) ? { type, id: inner } : undefined;
@@ -17,8 +19,8 @@ export function idOf(path: readonly string[], type: string, globalId: string): s
   if (decoded?.type === type) return decoded.id;
   throw ValidationError.of(
     path,
-    `the id of a ${type}`,
-    decoded ? `the id of a ${decoded.type}` : shown(globalId),
+    `the id of ${a(type)}`,
+    decoded ? `the id of ${a(decoded.type)}` : shown(globalId),
   );
 }
 
@@ -27,7 +29,7 @@ export function refOf(path: readonly string[], type: string, ref: string): strin
   const decoded = decode(ref);
   if (!decoded) return ref;
   if (decoded.type === type) return decoded.id;
-  throw ValidationError.of(path, `a ${type}`, `the id of a ${decoded.type}`);
+  throw ValidationError.of(path, a(type), `the id of ${a(decoded.type)}`);
 }
 
 const nodeTypes = ['Project', 'Model', 'Version', 'Operation', 'Deployment'];

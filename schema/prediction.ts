@@ -102,11 +102,7 @@ const PayloadType = builder.objectRef<Predicted>('PredictPayload').implement({
   description: 'What the model answered.',
   fields: (t) => ({
     requestId: t.exposeID('requestId', { description: 'Names this request (UUIDv7).' }),
-    version: t.field({
-      type: VersionType,
-      description: 'The version that answered.',
-      resolve: async (predicted, _args, { loaders }) => (await loaders.version.load(predicted.versionId))!,
-    }),
+    version: t.expose('version', { type: VersionType, description: 'The version that answered.' }),
     arm: t.exposeString('arm', { description: 'The arm that answered.' }),
     rows: t.field({
       type: [RowType],

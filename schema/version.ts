@@ -1,6 +1,12 @@
 import { versionStatuses } from '#src/platform/database.types.ts';
 import type { GivenSignature } from '#src/signature/signature.ts';
-import { createVersion, resolveVersion, type Artifact, type ListedVersion, type Version } from '#src/version/version.ts';
+import {
+  createVersion,
+  resolveVersion,
+  type Artifact,
+  type ListedVersion,
+  type Version,
+} from '#src/version/version.ts';
 import { ActorType } from './actor.ts';
 import { builder } from './builder.ts';
 import { expected } from './errors.ts';

@@ -6,6 +6,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { DocumentNode, GraphQLError } from 'graphql';
 import type { Logger } from '#src/platform/logger.ts';
+import { withoutHttp } from '../errors.ts';
 import type { Execution, Result } from '../execution.ts';
 import { logOutcome } from './request-log.ts';
 import { identityOf, readBody } from './request.ts';
@@ -88,7 +89,7 @@ export function fastPath(
       });
       logOutcome(logger, req, checked as DocumentNode, result, startedAt);
       const status = type === RESPONSE_JSON && result.data === undefined ? 400 : 200;
-      send(res, status, type, stringify(withoutHttp(result)));
+      send(res, status, type, stringify(plain(result)));
     } catch (error) {
       send(res, 500, type, JSON.stringify({ errors: [execution.mask(error, requestId)] }));
     }
@@ -99,21 +100,13 @@ function stringify(result: Result): string {
   return result.stringify ? result.stringify(result) : JSON.stringify(result);
 }
 
-/** Errors may carry instructions for yoga's HTTP layer, which are not for the caller. */
-function withoutHttp(result: Result): Result {
-  if (!result.errors) return result;
-  return { ...result, errors: result.errors.map(plain) as unknown as readonly GraphQLError[] };
-}
-
-function plain(error: GraphQLError): unknown {
-  const json = typeof error.toJSON === 'function' ? error.toJSON() : error;
-  if (!json.extensions?.['http']) return json;
-  const { http: _http, ...extensions } = json.extensions as Record<string, unknown>;
-  return { ...json, extensions };
+/** The result as it is sent. */
+function plain(result: Result): Result {
+  return result.errors ? { ...result, errors: result.errors.map(withoutHttp) } : result;
 }
 
 function sendErrors(res: ServerResponse, type: string, errors: readonly GraphQLError[]): void {
-  send(res, type === RESPONSE_JSON ? 400 : 200, type, JSON.stringify({ errors: errors.map(plain) }));
+  send(res, type === RESPONSE_JSON ? 400 : 200, type, JSON.stringify({ errors: errors.map(withoutHttp) }));
 }
 
 function send(res: ServerResponse, status: number, type: string, text: string): void {

@@ -10,6 +10,7 @@ import type { DocumentNode } from 'graphql';
 import { z } from 'zod';
 import { DomainError } from '#src/platform/errors.ts';
 import type { Logger } from '#src/platform/logger.ts';
+import { withoutHttp } from '../errors.ts';
 import type { Execution } from '../execution.ts';
 import { logOutcome } from './request-log.ts';
 import { cutOff, identityOf, refuse, sendJson } from './request.ts';
@@ -69,7 +70,7 @@ export function multipart(
     try {
       const operation = await form.operation;
       const checked = execution.check(operation.query);
-      if (Array.isArray(checked)) return sendJson(res, 400, { errors: checked });
+      if (Array.isArray(checked)) return sendJson(res, 400, { errors: checked.map(withoutHttp) });
       if (operationKind(checked as DocumentNode, operation.operationName) !== 'mutation') {
         return refuse(res, 400, 'BAD_FORM', 'Files go with a mutation.');
       }
@@ -83,10 +84,9 @@ export function multipart(
       });
       logOutcome(logger, req, checked as DocumentNode, result, startedAt);
       if (req.destroyed && !req.complete) return;
-      sendJson(res, 200, JSON.stringify(result), req.complete ? {} : { connection: 'close' });
+      sendJson(res, 200, { ...result, errors: result.errors?.map(withoutHttp) });
     } catch (error) {
-      if (error instanceof BadForm)
-        return refuse(res, 400, 'BAD_FORM', error.message, { connection: 'close' });
+      if (error instanceof BadForm) return refuse(res, 400, 'BAD_FORM', error.message);
       sendJson(res, 500, { errors: [execution.mask(error, identityOf(req).requestId)] });
     } finally {
       form.end();

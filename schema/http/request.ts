@@ -63,9 +63,7 @@ export function readBody(
       }
       refused = true;
       chunks.length = 0;
-      refuse(res, 413, 'BODY_TOO_LARGE', `The body has more than ${limit} bytes (MAX_BODY_BYTES).`, {
-        connection: 'close',
-      });
+      refuse(res, 413, 'BODY_TOO_LARGE', `The body has more than ${limit} bytes (MAX_BODY_BYTES).`);
       cutOff(req);
       resolve(undefined);
     });
@@ -81,7 +79,11 @@ export function readBody(
 
 const DRAIN_MS = 2_000;
 
-/** Lets a client that is still sending read its answer, then closes the connection. */
+/**
+ * Lets a client that is still sending read its answer, then closes the connection. The answer must not say
+ * `connection: close`: node would close the socket as soon as it is written, and what the client sends after that
+ * resets the connection before the answer is read.
+ */
 export function cutOff(req: IncomingMessage): void {
   req.resume();
   if (req.complete) return;

@@ -4,6 +4,7 @@ import type { DocumentNode } from 'graphql';
 import { scopeOf, type Viewer } from '#src/access/access.ts';
 import { newId } from '#src/platform/id.ts';
 import type { Context, Services } from '../context.ts';
+import { withoutHttp } from '../errors.ts';
 import type { Execution } from '../execution.ts';
 import { namesThisMachine, originVerdict } from '../http/request.ts';
 import { schema } from '../schema.ts';
@@ -21,7 +22,7 @@ function credentials(
 
 export function openLiveDoor(server: Server, services: Services, execution: Execution): WebSocketDoor {
   const { platform, authenticator } = services;
-  const maskError = (error: unknown) => execution.mask(error, 'websocket');
+  const maskError = (error: unknown) => withoutHttp(execution.mask(error, 'websocket'));
   return attachWebSocket<Viewer>({
     server,
     path: '/graphql',

@@ -3,13 +3,17 @@
  * done: an exposed property of the field's own name, and the global id of a node, which the relay plugin resolves by
  * two promises each.
  */
-import SchemaBuilder, { BasePlugin, completeValue, type PothosOutputFieldConfig, type SchemaTypes } from '@pothos/core';
+import SchemaBuilder, {
+  BasePlugin,
+  completeValue,
+  type PothosOutputFieldConfig,
+  type SchemaTypes,
+} from '@pothos/core';
 import { defaultFieldResolver, type GraphQLFieldResolver } from 'graphql';
 
+// Pothos is extended by merging.
 declare global {
-  // oxlint-disable-next-line typescript/no-namespace
   export namespace PothosSchemaTypes {
-    // eslint-disable-next-line
     export interface Plugins<Types extends SchemaTypes> {
       plainFields: PlainFieldsPlugin<Types>;
     }
@@ -32,4 +36,6 @@ export class PlainFieldsPlugin<Types extends SchemaTypes> extends BasePlugin<Typ
   }
 }
 
-SchemaBuilder.registerPlugin('plainFields', PlainFieldsPlugin);
+/** The plugin's name, as `plugins` takes it. */
+export const plainFields = 'plainFields';
+SchemaBuilder.registerPlugin(plainFields, PlainFieldsPlugin);

@@ -35,7 +35,8 @@ export async function provision(platform: Platform, keeper: ReplicaKeeper, runni
     keeper.hurry();
     const replicas = await listReplicas(platform.db, [id]);
     // At first, and where those of a lost host were given up.
-    if (replicas.length < deployment.desiredReplicas) await wantReplicas(platform, id, deployment.desiredReplicas);
+    if (replicas.length < deployment.desiredReplicas)
+      await wantReplicas(platform, id, deployment.desiredReplicas);
     const ready = replicas.filter((replica) => replica.state === 'READY').length;
     running.progress(BigInt(ready), BigInt(deployment.desiredReplicas), stageOf(replicas));
     if (ready >= deployment.desiredReplicas) break;

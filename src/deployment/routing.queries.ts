@@ -2,7 +2,6 @@ import { sql } from 'kysely';
 import { jsonArrayFrom } from 'kysely/helpers/postgres';
 import type { Db } from '../platform/database.ts';
 import type { DeploymentState, InvalidOutputPolicy } from '../platform/database.types.ts';
-import type { Signature } from '../signature/signature.ts';
 
 export interface RouteRow {
   id: string;
@@ -17,9 +16,7 @@ export interface RouteRow {
     name: string;
     weight: number;
     versionId: string;
-    versionNumber: number;
     modelName: string;
-    signature: Signature;
   }[];
   replicas: {
     id: string;
@@ -50,15 +47,7 @@ export async function listRoutes(db: Db, ids: readonly string[] | null): Promise
           .innerJoin('model as m', 'm.id', 'v.modelId')
           .whereRef('a.deploymentId', '=', 'd.id')
           .where('v.signature', 'is not', null)
-          .select([
-            'a.id',
-            'a.name',
-            'a.weight',
-            'a.versionId as versionId',
-            'v.number as versionNumber',
-            'm.name as modelName',
-            'v.signature',
-          ])
+          .select(['a.id', 'a.name', 'a.weight', 'a.versionId as versionId', 'm.name as modelName'])
           .orderBy('a.name'),
       ).as('arms'),
       jsonArrayFrom(
@@ -81,7 +70,7 @@ export async function listRoutes(db: Db, ids: readonly string[] | null): Promise
   }));
 }
 
-/** Objects made by PostgreSQL have its names; documents within them (signatures) are left as they are. */
+/** Objects made by PostgreSQL have its names. */
 function camelKeys<T>(object: object): T {
   const entries = Object.entries(object).map(([key, value]: [string, unknown]) => [
     key.replaceAll(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()),

@@ -9,6 +9,8 @@ import type { DeploymentState, InvalidOutputPolicy } from '../platform/database.
 import { isId } from '../platform/id.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { Signature } from '../signature/signature.ts';
+import { findVersions } from '../version/version.queries.ts';
+import type { VersionRow } from '../version/version.row.ts';
 import * as queries from './routing.queries.ts';
 
 export interface ReplicaRoute {
@@ -25,7 +27,8 @@ export interface ArmRoute {
   readonly id: string;
   readonly name: string;
   readonly weight: number;
-  readonly versionId: string;
+  /** As it was when it was first deployed: what can change of it is not for predictions. */
+  readonly version: VersionRow;
   readonly signature: Signature;
   readonly replicas: readonly ReplicaRoute[];
 }
@@ -83,45 +86,55 @@ export class RouteTable {
   /** Reads deployments anew. */
   async load(ids: readonly string[] | null): Promise<void> {
     const rows = await queries.listRoutes(this.#platform.db, ids);
+    const versions = await this.#versionsOf(rows);
     if (this.#closed) return;
     const found = new Set(rows.map((row) => row.id));
     for (const id of ids ?? [...this.#byId.keys()]) if (!found.has(id)) this.#forget(id);
-    for (const row of rows) this.#put(row);
+    for (const row of rows) this.#put(row, versions);
     this.#dropUnused();
   }
 
-  #put(row: queries.RouteRow): void {
-    const arms = row.arms.map((arm) => ({
-      id: arm.id,
-      name: arm.name,
-      weight: arm.weight,
-      versionId: arm.versionId,
-      signature: this.#signature(row.id, arm),
-      replicas: row.replicas
+  /** Those known already stay the same objects: what was compiled for a signature hangs on its identity. */
+  async #versionsOf(rows: readonly queries.RouteRow[]): Promise<Map<string, VersionRow>> {
+    const versions = new Map<string, VersionRow>();
+    for (const { arms } of this.#byId.values())
+      for (const { version } of arms) versions.set(version.id, version);
+    const wanted = new Set(rows.flatMap(({ arms }) => arms.map((arm) => arm.versionId)));
+    const missing = [...wanted].filter((id) => !versions.has(id));
+    if (missing.length === 0) return versions;
+    for (const version of await findVersions(this.#platform.db, missing)) versions.set(version.id, version);
+    return versions;
+  }
+
+  #put(row: queries.RouteRow, versions: ReadonlyMap<string, VersionRow>): void {
+    const arms = row.arms.flatMap((arm) => {
+      const version = versions.get(arm.versionId);
+      if (!version?.signature) return [];
+      const replicas = row.replicas
         .filter((replica) => replica.armId === arm.id && this.#isReachable(replica))
-        .map((replica) => this.#replica(replica, arm)),
-    }));
+        .map((replica) => this.#replica(replica, arm.modelName, version.number));
+      return [
+        { id: arm.id, name: arm.name, weight: arm.weight, version, signature: version.signature, replicas },
+      ];
+    });
     const { id, projectId, label, state, stateReason, invalidOutputs } = row;
     this.#byId.set(id, { id, projectId, label, state, stateReason, invalidOutputs, arms });
     if (state !== 'STOPPED') this.#byLabel.set(label, id);
     else if (this.#byLabel.get(label) === id) this.#byLabel.delete(label);
   }
 
-  /** Keeps the object of an unchanged version: what was compiled for it hangs on its identity. */
-  #signature(deploymentId: string, arm: queries.RouteRow['arms'][number]): Signature {
-    const known = this.#byId.get(deploymentId)?.arms.find((old) => old.versionId === arm.versionId);
-    return known?.signature ?? arm.signature;
-  }
-
   #isReachable(replica: queries.RouteRow['replicas'][number]): boolean {
     return !replica.endpoint.startsWith('unix:') || replica.hostId === this.#platform.config.HOST_ID;
   }
 
-  #replica(row: queries.RouteRow['replicas'][number], arm: queries.RouteRow['arms'][number]): ReplicaRoute {
+  #replica(
+    row: queries.RouteRow['replicas'][number],
+    modelName: string,
+    versionNumber: number,
+  ): ReplicaRoute {
     const key = `${row.id}:${row.launch}`;
     const known = this.#replicas.get(key);
     if (known) return known;
-    const { modelName, versionNumber } = arm;
     const client = new ReplicaClient({ endpoint: row.endpoint, token: row.token, modelName, versionNumber });
     const fresh: ReplicaRoute = { id: row.id, launch: row.launch, client, inFlight: 0, shunUntil: 0 };
     this.#replicas.set(key, fresh);

@@ -44,7 +44,11 @@ export async function cancelOperation(platform: Platform, viewer: Viewer, id: st
   );
   // Half of its replicas may have ended; without this work it would be STOPPING, and its name taken, for ever.
   if (operation.kind === 'deployment.stop' && !operation.finishedAt) {
-    throw new ConflictError('Undeploying cannot be cancelled.', operation.status, 'Deploy the version again.');
+    throw new ConflictError(
+      'Undeploying cannot be cancelled.',
+      operation.status,
+      'Deploy the version again.',
+    );
   }
   const changed = await queries.cancelOperation(platform.db, id);
   if (changed) platform.announce('operation', id);

@@ -1,4 +1,5 @@
 /** The only importer of bullmq. A queue only delivers: payloads carry ids, rows carry the truth. */
+import { setTimeout as delay } from 'node:timers/promises';
 import { Queue, Worker, type Job } from 'bullmq';
 import { openRedis, whenReady, type Redis } from './redis.ts';
 
@@ -70,6 +71,8 @@ export interface Delivery {
   readonly payload: unknown;
 }
 
+const TELL_MS = 1_000;
+
 export interface Consumer {
   /** Takes no new job and waits for those that run. */
   close(): Promise<void>;
@@ -85,9 +88,16 @@ export function openConsumer(
   handle: (delivery: Delivery) => Promise<void>,
 ): Consumer {
   const connection: Redis = openRedis({ url: options.redisUrl, mode: 'patient', onError: options.onError });
+  const running = new Set<Promise<void>>();
   const worker = new Worker(
     queue,
-    (job: Job) => handle({ name: job.name, id: job.id ?? '', payload: job.data as unknown }),
+    (job: Job) => {
+      const work = handle({ name: job.name, id: job.id ?? '', payload: job.data as unknown }).finally(() =>
+        running.delete(work),
+      );
+      running.add(work);
+      return work;
+    },
     {
       connection,
       prefix: `{${options.prefix}}`,
@@ -100,7 +110,10 @@ export function openConsumer(
   worker.on('error', options.onError);
   return {
     close: async () => {
-      await worker.close();
+      // While Redis is away a worker would not close: whether a job has ended is in its row, Redis need not hear of it.
+      const told = worker.close();
+      await Promise.allSettled(running);
+      await Promise.race([told, delay(TELL_MS)]);
       connection.disconnect();
     },
   };

@@ -34,6 +34,7 @@ import { parseTensors, rowCount, type TensorInput } from '../tensor/parse.ts';
 import { invalidOutput, rowResults, type RowResult } from '../tensor/results.ts';
 import { packRows, type Row } from '../tensor/rows.ts';
 import type { NamedTensor } from '../tensor/tensor.ts';
+import type { Version } from '../version/version.ts';
 import { ModelError } from './prediction.errors.ts';
 
 export interface PredictInput {
@@ -49,7 +50,8 @@ export interface PredictInput {
 export interface Predicted {
   /** UUIDv7; row n of it is the prediction `<requestId>:<n>`. */
   readonly requestId: string;
-  readonly versionId: string;
+  /** That answered. */
+  readonly version: Version;
   readonly arm: string;
   readonly rows: readonly RowResult[];
   readonly tensors: readonly NamedTensor[];
@@ -99,7 +101,7 @@ export class Predictor {
       outcome = warnings.length > 0 ? 'model' : 'ok';
       return {
         requestId: newId(),
-        versionId: arm.versionId,
+        version: arm.version,
         arm: arm.name,
         rows: rowResults(signature, inferred.outputs, rows),
         tensors: inferred.outputs,
@@ -150,6 +152,7 @@ export class Predictor {
           signal,
         );
       } catch (error) {
+        if (error instanceof ReplicaUnreachable) process.stderr.write('DBG try ' + tries + ' ' + String(error) + ' ' + String(Date.now()) + '\n');
         if (!(error instanceof ReplicaUnreachable) || tries === 2) throw translate(error, route, timeoutMs);
         replica.shunUntil = performance.now() + SHUN_MS;
         const failed = replica;
@@ -240,7 +243,7 @@ function translate(error: unknown, route: DeploymentRoute, timeoutMs: number): u
       ? ValidationError.of(['tensors'], 'what the graph takes', error.message)
       : error;
   }
-  if (error instanceof ReplicaUnreachable) return notAnswering(route);
+  if (error instanceof ReplicaUnreachable) { process.stderr.write('DBG ' + String(error) + ' ' + String(Date.now()) + '\n'); return notAnswering(route); }
   return error;
 }
 

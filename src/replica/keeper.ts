@@ -93,7 +93,8 @@ export class ReplicaKeeper {
 
   /** While the database is away nothing is known to be unwanted: what answers goes on. */
   #renewAll(): void {
-    for (const { client } of this.#known.values()) client.renewLease(CONTROL_TIMEOUT_MS).catch(() => undefined);
+    for (const { client } of this.#known.values())
+      client.renewLease(CONTROL_TIMEOUT_MS).catch(() => undefined);
   }
 
   /** One replica at a time is one piece of work: a slow one holds up no other. */

@@ -94,14 +94,16 @@ export async function drainStrays(db: Db): Promise<number> {
 
 /** Replicas of hosts from which nothing has been heard for `seconds`. */
 export function listLostReplicas(db: Db, seconds: number, limit: number): Promise<ReplicaRow[]> {
-  return db
-    .selectFrom('replica')
-    .selectAll()
-    .where('state', '<>', 'EXITED')
-    // One that nobody ever looked after counts from when it was wanted.
-    .where(sql<boolean>`coalesce(lease_until, created_at) < now() - make_interval(secs => ${seconds})`)
-    .limit(limit)
-    .execute();
+  return (
+    db
+      .selectFrom('replica')
+      .selectAll()
+      .where('state', '<>', 'EXITED')
+      // One that nobody ever looked after counts from when it was wanted.
+      .where(sql<boolean>`coalesce(lease_until, created_at) < now() - make_interval(secs => ${seconds})`)
+      .limit(limit)
+      .execute()
+  );
 }
 
 /** Gives up a replica of a lost host, if it still is one; true when it was given up. */

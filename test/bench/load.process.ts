@@ -55,7 +55,7 @@ function loop(socket: Socket, order: Order, until: number, answered: (ms: number
         received = received ? Buffer.concat([received, chunk]) : chunk;
         end ??= endOf(received);
       } catch (error) {
-        reject(error as Error);
+        reject(error);
         return;
       }
       if (end === undefined || received.length < end) return;
@@ -85,7 +85,7 @@ async function run(order: Order): Promise<Loaded> {
   } finally {
     for (const socket of sockets) socket.destroy();
   }
-  const sorted = Float64Array.from(latencies).sort();
+  const sorted = latencies.toSorted((a, b) => a - b);
   const at = (share: number): number => sorted[Math.floor(share * sorted.length)] ?? Number.NaN;
   return { requests: sorted.length, seconds: order.seconds, p50: at(0.5), p99: at(0.99) };
 }

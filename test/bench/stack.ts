@@ -24,7 +24,14 @@ export const root = resolve(import.meta.dirname, '../..');
 
 /** The environment without what would lead to somebody else's services or port. */
 export function surroundings(dataDir: string): NodeJS.ProcessEnv {
-  const { DATABASE_URL: _, REDIS_URL: __, ARTIFACT_STORE: ___, PORT: ____, HOST: _____, ...rest } = process.env;
+  const {
+    DATABASE_URL: _,
+    REDIS_URL: __,
+    ARTIFACT_STORE: ___,
+    PORT: ____,
+    HOST: _____,
+    ...rest
+  } = process.env;
   return { ...rest, DATA_DIR: dataDir, LOG_LEVEL: 'warn' };
 }
 

@@ -43,7 +43,9 @@ function subscribe(url: string, deployment: string): Promise<Subscriber> {
     const subscriber: Subscriber = { socket, received: [] };
     socket.once('open', () => socket.send('{"type":"connection_init"}'));
     socket.once('message', () => {
-      socket.send(JSON.stringify({ id: '1', type: 'subscribe', payload: { query, variables: { deployment } } }));
+      socket.send(
+        JSON.stringify({ id: '1', type: 'subscribe', payload: { query, variables: { deployment } } }),
+      );
       socket.once('message', () => resolve(subscriber));
       socket.on('message', (data: Buffer) => subscriber.received.push({ data, at: now() }));
     });

@@ -66,7 +66,7 @@ async function upload(url: string, model: string, path: string): Promise<string>
   });
   const answered = new Promise<string>((resolve, reject) => {
     outgoing.once('error', reject);
-    outgoing.once('response', (incoming) => text(incoming).then(resolve, reject));
+    outgoing.once('response', (incoming) => void text(incoming).then(resolve, reject));
   });
   await pipeline(async function* () {
     yield before;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { environment } from '#src/platform/config.ts';
 
-export const project = join(import.meta.dirname, '../..');
+const project = join(import.meta.dirname, '../..');
 export const projectFile = (name: string): string => readFileSync(join(project, name), 'utf8');
 
 interface Instruction {

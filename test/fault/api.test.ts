@@ -98,7 +98,11 @@ test('kill -9 in the middle of an upload: no version, and no bytes once the swee
   await stack.api.kill();
   expect(readdirSync(staging)).toHaveLength(1);
 
-  const swept = once(watcher, 'change');
+  const swept = new Promise<void>((resolve) => {
+    watcher.on('change', () => {
+      if (readdirSync(staging).length === 0) resolve();
+    });
+  });
   await stack.api.start();
   // A worker that starts looks at once, later ones every minute.
   await stack.worker.restart('SIGTERM');

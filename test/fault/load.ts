@@ -37,7 +37,9 @@ export class Load {
   async #predict(): Promise<string> {
     try {
       const { body, status } = await sendPredict(this.#stack, { deployment: this.#deployment, rows });
-      return body.data?.result.__typename ?? `HTTP ${status}: ${JSON.stringify(body)}`;
+      return (
+        body.data?.result.__typename ?? `HTTP ${status}: ${String(body.errors?.[0]?.extensions?.['code'])}`
+      );
     } catch (error) {
       return `request failed: ${String((error as Error).cause ?? error)}`;
     }

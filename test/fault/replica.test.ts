@@ -91,3 +91,24 @@ test('the only one: requests fail with NotReadyError within a second, then it an
   expect(seen.find(({ state }) => state === 'DEGRADED')?.stateReason).toBe('0 of 1 replicas are ready.');
   await deploymentIn(stack, id, 'LIVE');
 });
+
+test('over SSE, too, each event tells how the replicas are then', async () => {
+  const before = stack.replicaPids();
+  const { id } = await stack.deploy(version, { name: 'events' });
+  const [victim] = stack.replicaPids().filter((pid) => !before.includes(pid));
+  const query = `subscription ($id: ID!) { deployment(id: $id) { state arms { replicas { state restarts } } } }`;
+  const response = await fetch(`${stack.api.url}/graphql`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', accept: 'text/event-stream' },
+    body: JSON.stringify({ query, variables: { id } }),
+  });
+  let seen = '';
+  for await (const chunk of (response.body as ReadableStream<BufferSource>).pipeThrough(
+    new TextDecoderStream(),
+  )) {
+    if (seen === '') process.kill(victim as number, 'SIGKILL');
+    seen += chunk;
+    if (seen.includes('"state":"LIVE","arms":[{"replicas":[{"state":"READY","restarts":1}')) break;
+  }
+  expect(seen).toContain('"state":"DEGRADED","arms":[{"replicas":[{"state":"BACKING_OFF","restarts":1}');
+});

@@ -1,5 +1,5 @@
 /** A worker that is killed or told to stop: what it had begun is finished, once; what serves goes on. */
-import { readdirSync, readFileSync, rmSync } from 'node:fs';
+import { readdirSync, rmSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { sql } from 'kysely';
 import { beforeAll, describe, expect, test } from 'vitest';
@@ -17,6 +17,7 @@ import {
   type Deployed,
 } from '#test/helpers/work.ts';
 import { Load, outcomes } from './load.ts';
+import { operationOf, replicaProcesses, rowsOf } from './stack-facts.ts';
 
 const model = fixtureFile('breast-cancer/v2.onnx');
 /** Its trial run takes long enough to be killed in. */
@@ -33,40 +34,9 @@ beforeAll(async () => {
   version = (await stack.createModelVersion('fraud', [model], breastCancerSignature)).id;
 });
 
-/** Pids of all replica processes of this stack, whether somebody has put them on record or not. */
-function replicaProcesses(): number[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number)
-    .filter((pid) => {
-      try {
-        return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(`${stack.dataDir}/run/replicas/`);
-      } catch {
-        return false;
-      }
-    });
-}
-
 /** A process that is not our child sends no event when it ends. */
 async function gone(pid: number): Promise<void> {
-  while (replicaProcesses().includes(pid)) await delay(20);
-}
-
-async function operationOf(deployment: string): Promise<{ id: string; attempts: number }> {
-  const query = 'query ($id: ID!) { node(id: $id) { ... on Deployment { operation { id attempts } } } }';
-  const { node } = await stack.data<{ node: { operation: { id: string; attempts: number } } }>(query, {
-    id: deployment,
-  });
-  return node.operation;
-}
-
-async function rows<T>(query: ReturnType<typeof sql<T>>): Promise<T[]> {
-  const database = stack.openDatabase();
-  try {
-    return (await query.execute(database.db)).rows;
-  } finally {
-    await database.close();
-  }
+  while (replicaProcesses(stack).includes(pid)) await delay(20);
 }
 
 describe('kill -9 of the worker', () => {
@@ -89,20 +59,21 @@ describe('kill -9 of the worker', () => {
 
   test('during provisioning: another one makes the deployment LIVE with the wanted replicas, and no more', async () => {
     const id = await createDeployment(stack, { project: PROJECT, name: 'killed', version, replicas: 2 });
-    const { id: operation } = await operationOf(id);
+    const operation = await operationOf(stack, id);
     await workIn(stack, operation, 'RUNNING');
     await stack.worker.restart();
     await deploymentIn(stack, id, 'LIVE');
     const work = await workDone(stack, operation);
     expect(work).toMatchObject({ status: 'SUCCEEDED', error: null });
     expect(work.attempts).toBeGreaterThan(1);
-    const recorded = await rows(
+    const recorded = await rowsOf(
+      stack,
       sql<{ pid: number }>`select pid from replica where state = 'READY' order by pid`,
     );
-    expect(replicaProcesses().toSorted((a, b) => a - b)).toEqual(recorded.map(({ pid }) => pid));
+    expect(replicaProcesses(stack).toSorted((a, b) => a - b)).toEqual(recorded.map(({ pid }) => pid));
     expect(recorded).toHaveLength(2);
     await stopped(stack, id);
-    expect(replicaProcesses()).toEqual([]);
+    expect(replicaProcesses(stack)).toEqual([]);
   });
 
   test('with a LIVE deployment: predictions go on, and the next worker takes over the same process', async () => {
@@ -119,18 +90,21 @@ describe('kill -9 of the worker', () => {
     expect(outcomes(await load.stop())).toEqual({ PredictPayload: expect.any(Number) });
     expect(stack.replicaPids()).toEqual([pid]);
     await stopped(stack, id);
-    expect(await rows(sql`select restarts, launch from replica where pid = ${pid}`)).toEqual([
+    expect(await rowsOf(stack, sql`select restarts, launch from replica where pid = ${pid}`)).toEqual([
       { restarts: 0, launch: 1 },
     ]);
   });
 
   test('between starting a replica and saying so: the stray ends, another one serves', async () => {
     const { id } = await stack.deploy(version, { name: 'strays', replicas: 2 });
-    const strays = replicaProcesses();
+    const strays = replicaProcesses(stack);
     await stack.worker.kill();
     // As if it had been killed before the rows were written; for one of them even before its own record.
-    await rows(sql`update replica set pid = null, process_start = null, endpoint = null, state = 'STARTING'
-      where state = 'READY'`);
+    await rowsOf(
+      stack,
+      sql`update replica set pid = null, process_start = null, endpoint = null, state = 'STARTING'
+      where state = 'READY'`,
+    );
     const [record] = recordedReplicas(stack.dataDir);
     rmSync(record?.file ?? '');
     await stack.worker.start();
@@ -142,7 +116,7 @@ describe('kill -9 of the worker', () => {
     expect(found).toBeDefined();
     await deploymentIn(stack, id, 'LIVE');
     await Promise.all(strays.map(gone));
-    expect(replicaProcesses().toSorted()).toEqual(stack.replicaPids().toSorted());
+    expect(new Set(replicaProcesses(stack))).toEqual(new Set(stack.replicaPids()));
     expect(stack.replicaPids()).toHaveLength(2);
     await stopped(stack, id);
   });
@@ -167,14 +141,16 @@ describe('SIGTERM to the worker', () => {
     const { id } = await stack.deploy(version, { name: 'handed-over' });
     const [pid] = stack.replicaPids();
     await stack.worker.stop();
-    expect(await rows(sql`select keeper from replica where pid = ${pid}`)).toEqual([{ keeper: null }]);
+    expect(await rowsOf(stack, sql`select keeper from replica where pid = ${pid}`)).toEqual([
+      { keeper: null },
+    ]);
     await stack.worker.start();
     await stopped(stack, id);
   });
 });
 
 test('nothing is left of all that', async () => {
-  expect(replicaProcesses()).toEqual([]);
+  expect(replicaProcesses(stack)).toEqual([]);
   expect(readdirSync(`${stack.dataDir}/work`)).toEqual([]);
   expect(readdirSync(`${stack.dataDir}/run/replicas`)).toEqual([]);
   expect(stack.worker.written()).not.toContain('unhandled rejection');

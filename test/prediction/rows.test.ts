@@ -415,6 +415,22 @@ describe('faults', () => {
     expect(late.message).toContain('STOPPED');
   });
 
+  test('a deployment whose only replica has died, and nobody starts it again', async () => {
+    const others = stack.replicaPids();
+    await stack.deploy('test/spam:1', { name: 'lonely' });
+    const [pid] = stack.replicaPids().filter((each) => !others.includes(each));
+    await stack.worker.kill();
+    process.kill(pid!, 'SIGKILL');
+    const error = await refusal(stack, { deployment: 'test/lonely', rows: [{ text: 'win' }] });
+    expect(error).toMatchObject({
+      __typename: 'NotReadyError',
+      message: 'No replica of test/lonely is ready.',
+      retryAfterMs: expect.any(Number),
+    });
+    await stack.worker.start();
+    await stopped(stack, 'test/lonely');
+  });
+
   test('undeploy answers what is in flight, and takes nothing new', async () => {
     const input = { deployment: deployments['slow'], rows: Array<Row>(8).fill(patient) };
     const inFlight = Array.from({ length: 6 }, () => predict(stack, input));

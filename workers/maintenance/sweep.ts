@@ -24,6 +24,7 @@ export async function sweep({ platform }: WorkerContext): Promise<void> {
   bytesSweptAt = Date.now();
   const freed = await sweepBlobs(platform);
   let dropped = await platform.store.sweepStaging();
-  for (const folder of [workFolder(platform), cacheFolder(platform)]) dropped += await removeAbandoned(folder);
+  for (const folder of [workFolder(platform), cacheFolder(platform)])
+    dropped += await removeAbandoned(folder);
   if (freed + dropped > 0) platform.logger.info({ freed, dropped }, 'freed bytes that nobody refers to');
 }
