@@ -145,7 +145,10 @@ function handler(services: Services, execution: Execution): Handler {
     const requestId = newId();
     identifyRequest(req, viewer, requestId);
     res.setHeader('x-request-id', requestId);
-    if (req.method !== 'POST') return void (await execution.yoga(req, res));
+    if (req.method !== 'POST') {
+      await execution.yoga(req, res);
+      return;
+    }
     return /^multipart\/form-data/i.test(req.headers['content-type'] ?? '') ? form(req, res) : json(req, res);
   }
 

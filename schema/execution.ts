@@ -10,7 +10,6 @@ import {
   visit,
   visitWithTypeInfo,
   type DocumentNode,
-  type ExecutionArgs,
   type ExecutionResult,
   type GraphQLError,
   type ValueNode,
@@ -95,7 +94,7 @@ export function openExecution(services: Services, landing: () => string): Execut
         contextValue: context,
         variableValues: variables,
         operationName,
-      } as ExecutionArgs) as Promise<Result>,
+      }),
   };
 }
 

@@ -51,7 +51,7 @@ export async function sendPage(req: IncomingMessage, res: ServerResponse): Promi
     'x-frame-options': 'DENY',
     vary: 'accept-encoding',
   };
-  if (!/\bgzip\b/.test(String(req.headers['accept-encoding'] ?? ''))) {
+  if (!/\bgzip\b/.test(req.headers['accept-encoding']?.toString() ?? '')) {
     res.writeHead(200, headers).end(plain);
     return;
   }

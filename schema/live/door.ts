@@ -1,6 +1,5 @@
 /** The WebSocket door, wired to access, execution and the server. */
 import type { Server } from 'node:http';
-import type { DocumentNode } from 'graphql';
 import { scopeOf, type Viewer } from '#src/access/access.ts';
 import { newId } from '#src/platform/id.ts';
 import type { Context, Services } from '../context.ts';
@@ -35,14 +34,14 @@ export function openLiveDoor(server: Server, services: Services, execution: Exec
     parseAndValidate: (query) => {
       const checked = execution.check(query);
       if (!('kind' in checked)) return checked;
-      const refused = execution.cost(checked as DocumentNode, undefined);
+      const refused = execution.cost(checked, undefined);
       return refused ? [refused] : checked;
     },
     execute: (args) =>
       execution.run({
         document: args.document,
         operationName: args.operationName ?? undefined,
-        variables: (args.variableValues ?? undefined) as Record<string, unknown> | undefined,
+        variables: args.variableValues ?? undefined,
         context: args.contextValue as Context,
       }),
     authenticate: async ({ headers, connectionParams }) => {

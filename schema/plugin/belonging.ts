@@ -40,7 +40,7 @@ declare global {
 
 type Guard = (object: unknown, context: Context) => void;
 
-export class BelongingPlugin<Types extends SchemaTypes> extends BasePlugin<Types> {
+class BelongingPlugin<Types extends SchemaTypes> extends BasePlugin<Types> {
   override wrapResolve(
     resolve: GraphQLFieldResolver<unknown, Types['Context']>,
     field: PothosOutputFieldConfig<Types>,

@@ -22,7 +22,7 @@ declare global {
 
 type Resolve = GraphQLFieldResolver<unknown, object>;
 
-export class PlainFieldsPlugin<Types extends SchemaTypes> extends BasePlugin<Types> {
+class PlainFieldsPlugin<Types extends SchemaTypes> extends BasePlugin<Types> {
   override wrapResolve(resolve: Resolve, field: PothosOutputFieldConfig<Types>): Resolve {
     if (field.extensions?.['pothosExposedField'] === field.name) return defaultFieldResolver as Resolve;
     if (field.name !== 'id') return resolve;

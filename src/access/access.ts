@@ -35,17 +35,9 @@ export const admin: Viewer = {
   project: null,
   tokenId: null,
 };
-/** Workers. */
-export const system: Viewer = {
-  name: 'system',
-  kind: 'SYSTEM',
-  everywhere: 'ADMIN',
-  project: null,
-  tokenId: null,
-};
 
 /** Whether a role includes another. */
-export function includes(role: Role, needed: Role): boolean {
+function includes(role: Role, needed: Role): boolean {
   return roles.indexOf(role) >= roles.indexOf(needed);
 }
 

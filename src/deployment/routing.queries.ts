@@ -65,18 +65,18 @@ export async function listRoutes(db: Db, ids: readonly string[] | null): Promise
     .execute();
   return rows.map(({ arms, replicas, ...row }) => ({
     ...row,
-    arms: arms.map((arm) => camelKeys<RouteRow['arms'][number]>(arm)),
-    replicas: replicas.map((replica) => camelKeys<RouteRow['replicas'][number]>(replica)),
+    arms: arms.map((arm) => camelKeys(arm) as unknown as RouteRow['arms'][number]),
+    replicas: replicas.map((replica) => camelKeys(replica) as unknown as RouteRow['replicas'][number]),
   }));
 }
 
 /** Objects made by PostgreSQL have its names. */
-function camelKeys<T>(object: object): T {
+function camelKeys(object: object): Record<string, unknown> {
   const entries = Object.entries(object).map(([key, value]: [string, unknown]) => [
     key.replaceAll(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()),
     value,
   ]);
-  return Object.fromEntries(entries) as T;
+  return Object.fromEntries(entries) as Record<string, unknown>;
 }
 
 /** Deployments whose routes may have changed lately. */

@@ -84,7 +84,7 @@ export interface Running {
 }
 
 /** Somebody asked the operation to stop. */
-export class CancelledError extends DomainError {
+class CancelledError extends DomainError {
   readonly code = 'CANCELLED';
   constructor() {
     super('The operation was cancelled.');

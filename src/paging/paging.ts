@@ -13,7 +13,7 @@ export interface Page<T> {
   readonly hasPreviousPage: boolean;
 }
 
-export const MAX_PAGE = 100;
+const MAX_PAGE = 100;
 
 /** The opaque cursor of a sort key. */
 export function toCursor(key: readonly string[]): string {

@@ -170,6 +170,7 @@ export async function claimStore(root: string, databaseId: string): Promise<void
     throw new Error(
       `The artifact store ${root} belongs to another database (${found}, expected ${databaseId}). ` +
         'Set ARTIFACT_STORE to the folder that goes with DATABASE_URL.',
+      { cause: error },
     );
   }
 }

@@ -152,7 +152,6 @@ export class Predictor {
           signal,
         );
       } catch (error) {
-        if (error instanceof ReplicaUnreachable) process.stderr.write('DBG try ' + tries + ' ' + String(error) + ' ' + String(Date.now()) + '\n');
         if (!(error instanceof ReplicaUnreachable) || tries === 2) throw translate(error, route, timeoutMs);
         replica.shunUntil = performance.now() + SHUN_MS;
         const failed = replica;
@@ -243,7 +242,7 @@ function translate(error: unknown, route: DeploymentRoute, timeoutMs: number): u
       ? ValidationError.of(['tensors'], 'what the graph takes', error.message)
       : error;
   }
-  if (error instanceof ReplicaUnreachable) { process.stderr.write('DBG ' + String(error) + ' ' + String(Date.now()) + '\n'); return notAnswering(route); }
+  if (error instanceof ReplicaUnreachable) return notAnswering(route);
   return error;
 }
 

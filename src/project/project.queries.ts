@@ -17,8 +17,25 @@ const byName: PreparedRead<ProjectRow, ProjectRow | undefined> = {
   shape: ([row]) => row,
 };
 
-export function findProjectByName(database: Database, name: string): Promise<ProjectRow | undefined> {
-  return database.read(byName, [name]);
+const KEPT_MS = 1_000;
+const MOST_KEPT = 1_000;
+type Kept = Map<string, { readonly project: ProjectRow; readonly until: number }>;
+const keptBy = new WeakMap<Database, Kept>();
+
+/**
+ * A project that was found is not asked for again for a second: nearly every query starts with one, and nothing changes
+ * or removes a project. One that was not found may have come into being meanwhile, and is asked for each time.
+ */
+export async function findProjectByName(database: Database, name: string): Promise<ProjectRow | undefined> {
+  const kept: Kept = keptBy.get(database) ?? new Map();
+  keptBy.set(database, kept);
+  const known = kept.get(name);
+  if (known && known.until > Date.now()) return known.project;
+  const project = await database.read(byName, [name]);
+  if (!project) return undefined;
+  if (kept.size >= MOST_KEPT) kept.clear();
+  kept.set(name, { project, until: Date.now() + KEPT_MS });
+  return project;
 }
 
 export function findProjects(db: Db, ids: readonly string[]): Promise<ProjectRow[]> {

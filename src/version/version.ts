@@ -73,7 +73,7 @@ export async function createVersion(
         unit: 'bytes',
         total: BigInt(bytes),
       });
-      const version = await queries.insertVersion(tx, {
+      const inserted = await queries.insertVersion(tx, {
         id,
         projectId: model.projectId,
         modelId: model.id,
@@ -99,7 +99,7 @@ export async function createVersion(
           mediaType: file.path.endsWith('.onnx') ? 'application/onnx' : 'application/octet-stream',
         })),
       );
-      return version;
+      return inserted;
     });
     await enqueue(platform, version);
     return version;
@@ -170,7 +170,7 @@ function digestOf(files: readonly NamedFile[]): string {
 }
 
 /** @throws NotFoundError when it does not exist for the viewer. */
-export async function getVersion(platform: Platform, viewer: Viewer, id: string): Promise<Version> {
+async function getVersion(platform: Platform, viewer: Viewer, id: string): Promise<Version> {
   const [version] = await queries.findVersions(platform.db, [id]);
   if (!version || !may(viewer, version.projectId, 'READER')) throw new NotFoundError('Version');
   return version;
