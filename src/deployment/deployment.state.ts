@@ -6,6 +6,11 @@ export function answers(state: DeploymentState): boolean {
   return state === 'LIVE' || state === 'DEGRADED';
 }
 
+/** Whether it is on its way to answer. */
+export function isComingUp(state: DeploymentState): boolean {
+  return state === 'PENDING' || state === 'PROVISIONING';
+}
+
 /** Whether undeploying it means anything. */
 export function isStoppable(state: DeploymentState): boolean {
   return state !== 'STOPPING' && state !== 'STOPPED';

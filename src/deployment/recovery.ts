@@ -6,7 +6,10 @@ import { newId } from '../platform/id.ts';
 import { findDeployments } from './deployment.queries.ts';
 import { answers } from './deployment.state.ts';
 
-/** Twice what lets a replica end itself on a host that is only cut off: never more of them than wanted for long. */
+/**
+ * Twice what lets a replica end itself whose worker is gone. A worker that is only cut off from the database keeps its
+ * own: more of them than wanted for a while, rather than none.
+ */
 const SILENCE_FACTOR = 2;
 
 /** @returns how many were given up. */

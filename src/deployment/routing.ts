@@ -11,6 +11,7 @@ import type { Platform } from '../platform/platform.ts';
 import type { Signature } from '../signature/signature.ts';
 import { findVersions } from '../version/version.queries.ts';
 import type { VersionRow } from '../version/version.row.ts';
+import { isComingUp } from './deployment.state.ts';
 import * as queries from './routing.queries.ts';
 
 export interface ReplicaRoute {
@@ -73,11 +74,12 @@ export class RouteTable {
     return this.#byId.get(ref) ?? this.#byId.get(this.#byLabel.get(ref) ?? '');
   }
 
-  /** As `get`, asking PostgreSQL where it is not known. */
+  /** As `get`, asking PostgreSQL where it is not known, or not known to be up. */
   async find(ref: string): Promise<DeploymentRoute | undefined> {
     const known = this.get(ref);
-    if (known) return known;
-    const id = isId(ref) ? ref : await queries.findIdByLabel(this.#platform.db, ref.normalize('NFC'));
+    if (known && !isComingUp(known.state)) return known;
+    const id =
+      known?.id ?? (isId(ref) ? ref : await queries.findIdByLabel(this.#platform.db, ref.normalize('NFC')));
     if (id === undefined) return undefined;
     await this.load([id]);
     return this.#byId.get(id);

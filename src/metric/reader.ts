@@ -61,9 +61,11 @@ export class StreamReader {
 
   async close(): Promise<void> {
     this.#closed = true;
+    const isBetweenTries = this.#redis.status === 'reconnecting';
     this.#redis.disconnect();
     this.#retry?.();
-    await this.#ended;
+    // Between two tries to connect ioredis goes without a word to those who wait for an answer: they wait for ever.
+    if (!isBetweenTries) await this.#ended;
   }
 
   #lost(): void {

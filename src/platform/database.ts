@@ -2,7 +2,7 @@
 import { CamelCasePlugin, Kysely, PostgresDialect, type Transaction } from 'kysely';
 import pg from 'pg';
 import type { DB } from './database.generated.ts';
-import { TurnReads } from './turn-reads.ts';
+import { SharedReads } from './shared-reads.ts';
 
 /** Either the pool or a transaction: statements take it first, so that a transaction passes through. */
 export type Db = Kysely<DB> | Transaction<DB>;
@@ -18,7 +18,7 @@ export interface PreparedRead<Row extends object, T> {
 /** A pool of connections with Kysely on top; columns are camelCase here and snake_case in PostgreSQL. */
 export interface Database {
   readonly db: Kysely<DB>;
-  /** Runs a hot read; the same one with the same values is sent once a turn of the event loop, and its answer shared. */
+  /** Runs a hot read. Those who ask for the same one with the same values at a time share its answer (SharedReads). */
   read<Row extends object, T>(read: PreparedRead<Row, T>, values: readonly unknown[]): Promise<T>;
   close(): Promise<void>;
 }
@@ -53,7 +53,7 @@ export function openDatabase(options: DatabaseOptions): Database {
     dialect: new PostgresDialect({ pool }),
     plugins: [new CamelCasePlugin({ maintainNestedObjectKeys: true })],
   });
-  const reads = new TurnReads();
+  const reads = new SharedReads();
   return {
     db,
     read: ({ name, text, shape }, values) =>

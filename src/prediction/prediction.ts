@@ -8,7 +8,7 @@ import {
   type ReplicaRoute,
   type RouteTable,
 } from '../deployment/routing.ts';
-import { answers } from '../deployment/deployment.state.ts';
+import { answers, isComingUp } from '../deployment/deployment.state.ts';
 import {
   ReplicaFailed,
   ReplicaRejected,
@@ -80,7 +80,9 @@ export class Predictor {
    */
   async predict(viewer: Viewer, input: PredictInput, signal?: AbortSignal): Promise<Predicted> {
     const started = performance.now();
-    const route = this.#routes.get(input.deployment) ?? (await this.#find(input.deployment));
+    let route = this.#routes.get(input.deployment);
+    // Whoever has just read that it is LIVE must not hear of a moment ago.
+    if (!route || isComingUp(route.state)) route = await this.#routes.find(input.deployment);
     if (!route || !may(viewer, route.projectId, 'READER'))
       throw new NotFoundError(`Deployment ${shown(input.deployment)}`);
     if (!answers(route.state)) throw notAnswering(route);
@@ -115,10 +117,6 @@ export class Predictor {
       this.#recorder.leave(counted);
       this.#recorder.record({ ...counted, outcome, latencyMs: performance.now() - started, rows });
     }
-  }
-
-  async #find(ref: string): Promise<DeploymentRoute | undefined> {
-    return this.#routes.find(ref);
   }
 
   #timeout(input: PredictInput): number {
@@ -223,7 +221,7 @@ function checkNumbers(
 function notAnswering(route: DeploymentRoute): NotReadyError {
   const why = route.stateReason ? ` ${route.stateReason}` : '';
   if (answers(route.state)) return new NotReadyError(`No replica of ${route.label} is ready.${why}`, SHUN_MS);
-  const waits = route.state === 'PENDING' || route.state === 'PROVISIONING';
+  const waits = isComingUp(route.state);
   return new NotReadyError(
     `Deployment ${route.label} is ${route.state}.${why}`,
     waits ? SHUN_MS : null,

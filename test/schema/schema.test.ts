@@ -43,7 +43,7 @@ test('every mutation takes one input and answers a union with every error that c
     const title = `${name.charAt(0).toUpperCase()}${name.slice(1)}`;
     expect(String(type), name).toBe(`${title}Result!`);
     expect(
-      Object.entries(args!).map(([arg, { type: input }]) => `${arg}: ${String(input)}`),
+      Object.entries(args).map(([arg, { type: input }]) => `${arg}: ${String(input)}`),
       name,
     ).toEqual([`input: ${title}Input!`]);
     const members = schema

@@ -32,6 +32,8 @@ const exitCodes = {
 const FAILED_MS = 1000;
 /** A request that is still not answered by then is given up. */
 const DRAIN_MS = 5 * 60_000;
+/** How long nothing must come before it ends. Whoever routes has been told before. */
+const LINGER_MS = 100;
 
 export class Replica implements Served {
   readonly launch: Launch;
@@ -44,6 +46,7 @@ export class Replica implements Served {
   #inFlight = 0;
   #requests = 0;
   #exit: ReplicaExit | null = null;
+  #lingering: NodeJS.Timeout | undefined;
   #leasedAt = performance.now();
 
   constructor(launch: Launch, token: string | null) {
@@ -146,7 +149,7 @@ export class Replica implements Served {
     this.#leasedAt = performance.now();
   }
 
-  /** Takes no new inference, answers what it has, and ends with 0. */
+  /** Answers what it has and what is on its way, and ends with 0. */
   drain(): void {
     this.#drainFor('DRAINED', 'It was told to end.');
   }
@@ -159,12 +162,16 @@ export class Replica implements Served {
     this.#endIfIdle();
   }
 
+  /**
+   * Not at once: a run blocks the thread, so requests may wait unread in their sockets behind it (one turn of the event
+   * loop takes new connections, the next reads them), and the answer to /drain itself is still to be written.
+   */
   #endIfIdle(): void {
-    if (this.#state !== 'DRAINING' || this.#inFlight > 0) return;
-    // The answer to /drain itself is still to be written.
-    setImmediate(() => {
-      if (this.#inFlight === 0) this.#end(this.#exit as ReplicaExit);
-    });
+    if (this.#state !== 'DRAINING') return;
+    clearTimeout(this.#lingering);
+    this.#lingering = setTimeout(() => {
+      setImmediate(() => setImmediate(() => this.#inFlight === 0 && this.#end(this.#exit as ReplicaExit)));
+    }, LINGER_MS);
   }
 
   #end(exit: ReplicaExit): never {
@@ -175,6 +182,11 @@ export class Replica implements Served {
 
   get isReady(): boolean {
     return this.#state === 'READY';
+  }
+
+  /** What was sent before it was told to end may arrive after: it is answered, too. */
+  get answers(): boolean {
+    return this.#state === 'READY' || (this.#state === 'DRAINING' && this.#warmUpMs !== null);
   }
 
   get rowsIndependent(): boolean {

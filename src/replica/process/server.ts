@@ -24,6 +24,8 @@ export interface Served {
   readonly token: string | null;
   readonly rowsIndependent: boolean;
   readonly isReady: boolean;
+  /** Whether inference is taken. */
+  readonly answers: boolean;
   status(): ReplicaStatus;
   renewLease(): void;
   drain(): void;
@@ -102,7 +104,7 @@ async function infer(served: Served, request: IncomingMessage, response: ServerR
   served.begin();
   response.once('close', () => served.end());
   try {
-    if (!served.isReady) throw new HttpError(503, `The replica is ${served.status().state}.`);
+    if (!served.answers) throw new HttpError(503, `The replica is ${served.status().state}.`);
     const body = await readBody(request, served.launch.maxBodyBytes ?? DEFAULT_MAX_BODY);
     const asked = decodeRequest(body, headerLengthOf(request.headers['inference-header-content-length']));
     const { signature } = served.launch;

@@ -1,9 +1,9 @@
 import { setImmediate } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { TurnReads } from '#src/platform/turn-reads.ts';
+import { SharedReads } from '#src/platform/shared-reads.ts';
 
 test('one read for all that ask in a turn, and its answer to each', async () => {
-  const reads = new TurnReads();
+  const reads = new SharedReads();
   let runs = 0;
   const ask = () => reads.share('key', async () => ({ run: ++runs }));
   const [first, second] = await Promise.all([ask(), Promise.resolve().then(ask)]);
@@ -11,8 +11,8 @@ test('one read for all that ask in a turn, and its answer to each', async () => 
   expect(second).toBe(first);
 });
 
-test('nobody joins a read that has begun', async () => {
-  const reads = new TurnReads();
+test('nobody joins a read that has begun; those who come meanwhile share the next', async () => {
+  const reads = new SharedReads();
   const begun = Promise.withResolvers<void>();
   const answer = Promise.withResolvers<string>();
   const first = reads.share('key', async () => {
@@ -20,14 +20,18 @@ test('nobody joins a read that has begun', async () => {
     return answer.promise;
   });
   await begun.promise;
-  const second = reads.share('key', async () => 'new');
-  expect(await second).toBe('new');
+  let runs = 0;
+  const later = Array.from({ length: 3 }, () => reads.share('key', async () => `new ${++runs}`));
+  await setImmediate();
+  expect(runs).toBe(0);
   answer.resolve('old');
   expect(await first).toBe('old');
+  expect(await Promise.all(later)).toEqual(['new 1', 'new 1', 'new 1']);
+  expect(await reads.share('key', async () => `new ${++runs}`)).toBe('new 2');
 });
 
 test('other keys are other reads, and a failure is told to each', async () => {
-  const reads = new TurnReads();
+  const reads = new SharedReads();
   const fail = async (): Promise<string> => {
     throw new Error('away');
   };
