@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { openPlatform, quietly } from '#src/app.ts';
 import { operationPayload, jobOf, sweepJob } from '#src/jobs.ts';
 import { runOperation } from '#src/operation/operation.ts';
+import { observe } from '#src/deployment/observe.ts';
 import { ConfigError, loadConfig, type Config } from '#src/platform/config.ts';
 import { newId } from '#src/platform/id.ts';
 import { createLogger } from '#src/platform/logger.ts';
@@ -22,7 +23,7 @@ async function main(config: Config): Promise<void> {
   await migrate(config.DATABASE_URL);
   const { platform, close } = await openPlatform(config, logger);
   const id = newId();
-  const keeper = new ReplicaKeeper(platform, id);
+  const keeper = new ReplicaKeeper(platform, id, (deploymentId) => observe(platform, deploymentId));
   const context: WorkerContext = { platform, keeper };
   keeper.start();
 

@@ -30,8 +30,3 @@ export function observedState(
   if (ready >= desired) return { state: 'LIVE', reason: null };
   return { state: 'DEGRADED', reason: `${ready} of ${desired} replicas are ready.` };
 }
-
-/** Milliseconds before restart number `restarts` (1 is the first): 0.2 s, doubled each time, at most 30 s. */
-export function restartDelayMs(restarts: number): number {
-  return Math.min(200 * 2 ** Math.max(0, restarts - 1), 30_000);
-}

@@ -1,6 +1,6 @@
 /** Replicas of a host from which nothing is heard: given up, and started again on the host that notices. */
 import type { Platform } from '../platform/platform.ts';
-import { observe } from '../replica/observe.ts';
+import { observe } from './observe.ts';
 import { giveUpReplica, insertReplica, listLostReplicas } from '../replica/replica.queries.ts';
 import { newId } from '../platform/id.ts';
 import { findDeployments } from './deployment.queries.ts';

@@ -3,13 +3,12 @@
  * notices what ended, restarts it with backoff. Level-triggered: each round looks at the rows and the processes,
  * so it does not matter who started a replica or what was missed.
  */
-import { restartDelayMs } from '../deployment/deployment.state.ts';
+import { restartDelayMs } from './replica.state.ts';
 import { ReplicaClient } from '../inference/replica-client.ts';
 import { REPLICA_PROTOCOL_VERSION, type ReplicaStatus } from '../inference/replica-status.ts';
 import { isAlive, signal, type ProcessIdentity } from '../platform/process-identity.ts';
 import type { Platform } from '../platform/platform.ts';
 import { fetchModel } from './model-cache.ts';
-import { observe } from './observe.ts';
 import { advertisedEndpoint, ReplicaFiles, startReplica, type Launched } from './replica-process.ts';
 import * as queries from './replica.queries.ts';
 import { findServed } from './served.queries.ts';
@@ -31,6 +30,7 @@ interface Known {
 export class ReplicaKeeper {
   readonly #platform: Platform;
   readonly #id: string;
+  readonly #onChange: (deploymentId: string) => Promise<void>;
   readonly #known = new Map<string, Known>();
   readonly #busy = new Map<string, Promise<void>>();
   #timer: NodeJS.Timeout | undefined;
@@ -39,10 +39,14 @@ export class ReplicaKeeper {
   #running = false;
   #closed = false;
 
-  /** @param id of the worker, unique per process. */
-  constructor(platform: Platform, id: string) {
+  /**
+   * @param id of the worker, unique per process.
+   * @param onChange told of a deployment one of whose replicas became ready, or ceased to be.
+   */
+  constructor(platform: Platform, id: string, onChange: (deploymentId: string) => Promise<void>) {
     this.#platform = platform;
     this.#id = id;
+    this.#onChange = onChange;
   }
 
   start(): void {
@@ -222,7 +226,7 @@ export class ReplicaKeeper {
       inFlight: status.inFlight,
       ...(status.state === 'READY' && row.state !== 'READY' ? { readyAt: new Date(), exitReason: null } : {}),
     });
-    if (recorded && changed) await observe(this.#platform, row.deploymentId);
+    if (recorded && changed) await this.#onChange(row.deploymentId);
   }
 
   /** The process is gone: by our wish, by its own, or against both. */
@@ -260,7 +264,7 @@ export class ReplicaKeeper {
     });
     if (!changed) return this.#lookSoon();
     this.#platform.logger.warn({ replica: row.id, reason, restarts, delayMs: delay }, 'replica ended');
-    await observe(this.#platform, row.deploymentId);
+    await this.#onChange(row.deploymentId);
     setTimeout(() => this.hurry(), delay + 10).unref();
   }
 

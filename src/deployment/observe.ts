@@ -1,8 +1,8 @@
 /** Brings a deployment's state in line with its replicas'. */
-import { observedState } from '../deployment/deployment.state.ts';
-import { changeState, findDeployments, touchDeployment } from '../deployment/deployment.queries.ts';
+import { observedState } from './deployment.state.ts';
+import { changeState, findDeployments, touchDeployment } from './deployment.queries.ts';
 import type { Platform } from '../platform/platform.ts';
-import { listReplicas } from './replica.queries.ts';
+import { listReplicas } from '../replica/replica.queries.ts';
 
 /** Call it after a replica's state changed; it also tells the apis to look at their routes. */
 export async function observe(platform: Platform, deploymentId: string): Promise<void> {
