@@ -2,12 +2,8 @@ import type { Page } from '#src/paging/paging.ts';
 import { toCursor } from '#src/paging/paging.ts';
 
 /** A page as a Relay connection. */
-export function connectionOf<T, N>(
-  page: Page<T>,
-  keyOf: (item: T) => readonly string[],
-  nodeOf: (item: T) => N,
-) {
-  const edges = page.items.map((item) => ({ cursor: toCursor(keyOf(item)), node: nodeOf(item) }));
+export function connectionOf<T>(page: Page<T>, keyOf: (item: T) => readonly string[]) {
+  const edges = page.items.map((node) => ({ cursor: toCursor(keyOf(node)), node }));
   return {
     edges,
     pageInfo: {

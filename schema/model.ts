@@ -67,11 +67,7 @@ builder.node(ModelType, {
       },
       complexity: pageCost,
       resolve: async (model, args, { platform }) =>
-        connectionOf(
-          await listVersions(platform, model, args),
-          ({ number }) => [String(number)],
-          (version) => version,
-        ),
+        connectionOf(await listVersions(platform, model, args), ({ number }) => [String(number)]),
     }),
     latest: t.field({
       type: VersionType,

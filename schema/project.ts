@@ -38,11 +38,7 @@ builder.node(ProjectType, {
       },
       complexity: pageCost,
       resolve: async (project, args, { platform }) =>
-        connectionOf(
-          await listModels(platform, project.id, args),
-          ({ name }) => [name],
-          (model) => model,
-        ),
+        connectionOf(await listModels(platform, project.id, args), ({ name }) => [name]),
     }),
     deployment: t.field({
       type: DeploymentType,
@@ -62,11 +58,7 @@ builder.node(ProjectType, {
       },
       complexity: pageCost,
       resolve: async (project, args, { platform }) =>
-        connectionOf(
-          await listDeployments(platform, project.id, args),
-          ({ name, id }) => [name, id],
-          (deployment) => deployment,
-        ),
+        connectionOf(await listDeployments(platform, project.id, args), ({ name, id }) => [name, id]),
     }),
     tokens: t.field({
       type: [TokenType],

@@ -4,8 +4,10 @@
  * unusual goes to yoga, with the body that was read.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { DocumentNode, GraphQLError } from 'graphql';
+import { OperationTypeNode, type DocumentNode, type GraphQLError } from 'graphql';
+import { scopeOf } from '#src/access/access.ts';
 import type { Logger } from '#src/platform/logger.ts';
+import { SameTurn } from '#src/platform/same-turn.ts';
 import { withoutHttp } from '../errors.ts';
 import type { Execution, Result } from '../execution.ts';
 import { logOutcome } from './request-log.ts';
@@ -49,51 +51,81 @@ function paramsOf(body: Buffer): Params | undefined {
   return value as Params;
 }
 
-function isPlainOperation(document: DocumentNode, name: string | null | undefined): boolean {
+/** What the request would run, or undefined where it is not told well enough. */
+function operationOf(document: DocumentNode, name: string | null | undefined): OperationTypeNode | undefined {
   const operations = document.definitions.filter((definition) => definition.kind === 'OperationDefinition');
   const operation = name
     ? operations.find((one) => one.name?.value === name)
     : operations.length === 1
       ? operations[0]
       : undefined;
-  return operation !== undefined && operation.operation !== 'subscription';
+  return operation?.operation;
 }
 
-/** The handler of POST requests that are no multipart form. */
+interface Answer {
+  readonly status: number;
+  readonly text: string;
+}
+
+/**
+ * The handler of POST requests that are no multipart form. The same query that the same viewer asks several times in one
+ * turn of the event loop is run and serialised once, as subscriptions are; mutations never are.
+ */
 export function fastPath(
   execution: Execution,
   maxBodyBytes: number,
   logger: Logger,
 ): (req: IncomingMessage, res: ServerResponse) => Promise<void> {
+  const turn = new SameTurn();
+
+  async function run(
+    req: IncomingMessage,
+    document: DocumentNode,
+    params: Params,
+    type: string,
+  ): Promise<Answer> {
+    const { viewer, requestId } = identityOf(req);
+    const startedAt = performance.now();
+    try {
+      const result = await execution.run({
+        document,
+        operationName: params.operationName ?? undefined,
+        variables: params.variables ?? undefined,
+        context: execution.contextOf(viewer, requestId),
+      });
+      logOutcome(logger, req, document, result, startedAt);
+      const status = type === RESPONSE_JSON && result.data === undefined ? 400 : 200;
+      return { status, text: stringify(plain(result)) };
+    } catch (error) {
+      return { status: 500, text: JSON.stringify({ errors: [execution.mask(error, requestId)] }) };
+    }
+  }
+
   return async (req, res) => {
     const body = await readBody(req, res, maxBodyBytes);
     if (body === undefined) return;
     const type = answerTypeOf(req);
     const params = type && paramsOf(body);
     const checked = params && execution.check(params.query);
-    const refused = Array.isArray(checked);
-    if (!type || !checked || (!refused && !isPlainOperation(checked as DocumentNode, params.operationName))) {
+    if (type && checked && !('kind' in checked)) return sendErrors(res, type, checked);
+    const operation = checked && operationOf(checked, params.operationName);
+    if (!type || !operation || operation === OperationTypeNode.SUBSCRIPTION) {
       (req as unknown as { body: Buffer }).body = body;
       await execution.yoga(req, res);
       return;
     }
-    if (refused) return sendErrors(res, type, checked as readonly GraphQLError[]);
-    const { viewer, requestId } = identityOf(req);
-    const startedAt = performance.now();
-    try {
-      const result = await execution.run({
-        document: checked as DocumentNode,
-        operationName: params.operationName ?? undefined,
-        variables: params.variables ?? undefined,
-        context: execution.contextOf(viewer, requestId),
-      });
-      logOutcome(logger, req, checked as DocumentNode, result, startedAt);
-      const status = type === RESPONSE_JSON && result.data === undefined ? 400 : 200;
-      send(res, status, type, stringify(plain(result)));
-    } catch (error) {
-      send(res, 500, type, JSON.stringify({ errors: [execution.mask(error, requestId)] }));
-    }
+    const answer = () => run(req, checked, params, type);
+    const { status, text } = await (operation === OperationTypeNode.QUERY
+      ? turn.share(`${type} ${identityKey(req)} ${body.toString()}`, answer)
+      : answer());
+    send(res, status, type, text);
   };
+}
+
+/** Equal for requests of the same viewer with the same rights. */
+function identityKey(req: IncomingMessage): string {
+  const { viewer } = identityOf(req);
+  return JSON.stringify([viewer.kind, viewer.name, viewer.tokenId, scopeOf(viewer)]);
 }
 
 function stringify(result: Result): string {

@@ -1,8 +1,8 @@
 import { sql, type Insertable, type Selectable } from 'kysely';
-import type { PageRequest } from '../paging/paging.ts';
+import { toPage, type Page, type PageRequest } from '../paging/paging.ts';
 import type { Database, Db, PreparedRead } from '../platform/database.ts';
 import type { Model } from '../platform/database.generated.ts';
-import { fromJoined, joinedColumns, type ListedVersion } from '../version/version.row.ts';
+import { fromJoined, joinedColumns, type JoinedVersion, type ListedVersion } from '../version/version.row.ts';
 
 export type ModelRow = Selectable<Model>;
 
@@ -39,7 +39,7 @@ export interface ListedModel extends ModelRow {
   readonly latest: ListedVersion | null;
 }
 
-interface ListedRow extends Record<string, unknown> {
+interface ListedRow extends JoinedVersion {
   id: string;
   project_id: string;
   name: string;
@@ -52,7 +52,23 @@ interface ListedRow extends Record<string, unknown> {
   created_by_kind: ModelRow['createdByKind'];
 }
 
-const list: PreparedRead<ListedRow, readonly ListedModel[]> = {
+function fromListed(row: ListedRow): ListedModel {
+  const model = {
+    id: row.id,
+    projectId: row.project_id,
+    name: row.name,
+    description: row.description,
+    tags: row.tags,
+    lastNumber: row.last_number,
+    createdAt: row.created_at,
+    updatedAt: row.updated_at,
+    createdByName: row.created_by_name,
+    createdByKind: row.created_by_kind,
+  };
+  return { ...model, latest: fromJoined(row, model) };
+}
+
+const list: PreparedRead<ListedRow, [projectId: string, after: string, limit: number], Page<ListedModel>> = {
   name: 'model.list',
   text: `
     select m.id, m.project_id, m.name, m.description, m.tags, m.last_number, m.created_at, m.updated_at,
@@ -62,27 +78,16 @@ const list: PreparedRead<ListedRow, readonly ListedModel[]> = {
     where m.project_id = $1 and m.name > $2
     order by m.name
     limit $3`,
-  shape: (rows) =>
-    rows.map((row) => ({
-      id: row.id,
-      projectId: row.project_id,
-      name: row.name,
-      description: row.description,
-      tags: row.tags,
-      lastNumber: row.last_number,
-      createdAt: row.created_at,
-      updatedAt: row.updated_at,
-      createdByName: row.created_by_name,
-      createdByKind: row.created_by_kind,
-      latest: fromJoined(row),
-    })),
+  // No name is empty, so nothing is left out at the beginning.
+  shape: (rows, [, after, limit]) =>
+    toPage(rows.map(fromListed), { first: limit - 1, after: after === '' ? undefined : [after] }),
 };
 
-/** A page of a project's models by name, one row more than asked for; latest versions too, in the same statement. */
+/** A page of a project's models by name; latest versions come in the same statement. */
 export function listModels(
   database: Database,
   projectId: string,
   page: PageRequest,
-): Promise<readonly ListedModel[]> {
+): Promise<Page<ListedModel>> {
   return database.read(list, [projectId, page.after?.[0] ?? '', page.first + 1]);
 }

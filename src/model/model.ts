@@ -1,7 +1,7 @@
 /** Models: named things that have versions. */
 import { may, requireRole, type Viewer } from '../access/access.ts';
 import { checkName, checkText, shown } from '../name/name.ts';
-import { toPage, toPageRequest, type Page } from '../paging/paging.ts';
+import { toPageRequest, type Page } from '../paging/paging.ts';
 import { brokenConstraint } from '../platform/database.ts';
 import type { TagRecord } from '../platform/database.types.ts';
 import { ConflictError, NotFoundError, ValidationError } from '../platform/errors.ts';
@@ -84,5 +84,5 @@ export async function listModels(
   args: { first?: number | null | undefined; after?: string | null | undefined },
 ): Promise<Page<queries.ListedModel>> {
   const request = toPageRequest(args, 1);
-  return toPage(await queries.listModels(platform.database, projectId, request), request);
+  return queries.listModels(platform.database, projectId, request);
 }

@@ -2,24 +2,25 @@
 import { CamelCasePlugin, Kysely, PostgresDialect, type Transaction } from 'kysely';
 import pg from 'pg';
 import type { DB } from './database.generated.ts';
-import { SharedReads } from './shared-reads.ts';
 
 /** Either the pool or a transaction: statements take it first, so that a transaction passes through. */
 export type Db = Kysely<DB> | Transaction<DB>;
 
 /** A read that is parsed and planned once a connection, under its name. For the few hot ones. */
-export interface PreparedRead<Row extends object, T> {
+export interface PreparedRead<Row extends object, Values extends readonly unknown[], T> {
   readonly name: string;
   readonly text: string;
-  /** What becomes of the rows. Several callers may get the same object: nobody may change it. */
-  readonly shape: (rows: readonly Row[]) => T;
+  /** What becomes of the rows. */
+  readonly shape: (rows: readonly Row[], values: Values) => T;
 }
 
 /** A pool of connections with Kysely on top; columns are camelCase here and snake_case in PostgreSQL. */
 export interface Database {
   readonly db: Kysely<DB>;
-  /** Runs a hot read. Those who ask for the same one with the same values at a time share its answer (SharedReads). */
-  read<Row extends object, T>(read: PreparedRead<Row, T>, values: readonly unknown[]): Promise<T>;
+  read<Row extends object, Values extends readonly unknown[], T>(
+    read: PreparedRead<Row, Values, T>,
+    values: Values,
+  ): Promise<T>;
   close(): Promise<void>;
 }
 
@@ -53,14 +54,10 @@ export function openDatabase(options: DatabaseOptions): Database {
     dialect: new PostgresDialect({ pool }),
     plugins: [new CamelCasePlugin({ maintainNestedObjectKeys: true })],
   });
-  const reads = new SharedReads();
   return {
     db,
-    read: ({ name, text, shape }, values) =>
-      reads.share(`${name} ${JSON.stringify(values)}`, async () => {
-        const { rows } = await pool.query({ name, text, values: [...values] });
-        return shape(rows);
-      }),
+    read: async ({ name, text, shape }, values) =>
+      shape((await pool.query({ name, text, values: [...values] })).rows, values),
     close: () => db.destroy(),
   };
 }

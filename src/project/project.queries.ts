@@ -8,7 +8,7 @@ export function insertProject(db: Db, project: Insertable<Project>): Promise<Pro
   return db.insertInto('project').values(project).returningAll().executeTakeFirstOrThrow();
 }
 
-const byName: PreparedRead<ProjectRow, ProjectRow | undefined> = {
+const byName: PreparedRead<ProjectRow, [name: string], ProjectRow | undefined> = {
   name: 'project.by-name',
   text: `
     select id, name, description, created_at as "createdAt", created_by_name as "createdByName",
@@ -17,25 +17,8 @@ const byName: PreparedRead<ProjectRow, ProjectRow | undefined> = {
   shape: ([row]) => row,
 };
 
-const KEPT_MS = 1_000;
-const MOST_KEPT = 1_000;
-type Kept = Map<string, { readonly project: ProjectRow; readonly until: number }>;
-const keptBy = new WeakMap<Database, Kept>();
-
-/**
- * A project that was found is not asked for again for a second: nearly every query starts with one, and nothing changes
- * or removes a project. One that was not found may have come into being meanwhile, and is asked for each time.
- */
-export async function findProjectByName(database: Database, name: string): Promise<ProjectRow | undefined> {
-  const kept: Kept = keptBy.get(database) ?? new Map();
-  keptBy.set(database, kept);
-  const known = kept.get(name);
-  if (known && known.until > Date.now()) return known.project;
-  const project = await database.read(byName, [name]);
-  if (!project) return undefined;
-  if (kept.size >= MOST_KEPT) kept.clear();
-  kept.set(name, { project, until: Date.now() + KEPT_MS });
-  return project;
+export function findProjectByName(database: Database, name: string): Promise<ProjectRow | undefined> {
+  return database.read(byName, [name]);
 }
 
 export function findProjects(db: Db, ids: readonly string[]): Promise<ProjectRow[]> {

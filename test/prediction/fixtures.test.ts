@@ -87,9 +87,8 @@ describe.each(models)('%s', (model) => {
   // GraphQL itself refuses what is no value of the schema's types.
   const beyondSchema = new Set(['unknown datatype', 'element count overflows 2^53']);
 
-  test.skipIf(invalid.length === 0)(
-    'invalid requests are refused with where, what was expected and what was found',
-    async () => {
+  if (invalid.length > 0) {
+    test('invalid requests are refused with where, what was expected and what was found', async () => {
       for (const { version, why, request } of invalid) {
         const deployment = deployments.get(version) as string;
         await deploymentIn(stack, deployment, ['LIVE']);
@@ -110,38 +109,42 @@ describe.each(models)('%s', (model) => {
           expect(issue.message, why).toContain(issue.expected);
         }
       }
-    },
-  );
-
-  test.runIf(versions.includes('v2-locale') && !hasLocale)('v2-locale fails with the reason', async () => {
-    const deployment = deployments.get('v2-locale') as string;
-    const { state, stateReason } = await deploymentIn(stack, deployment, ['LIVE', 'FAILED']);
-    expect(state).toBe('FAILED');
-    expect(stateReason).toMatch(/could not be loaded.*en_US\.UTF-8/s);
-    const query = `query ($id: ID!) { node(id: $id) { ... on Deployment { operation { kind status error { code message hint } } } } }`;
-    const { node } = await stack.data<{ node: { operation: object } }>(query, { id: deployment });
-    expect(node.operation).toEqual({
-      kind: 'deployment.provision',
-      status: 'FAILED',
-      error: { code: 'PROVISIONING_FAILED', message: stateReason, hint: expect.any(String) },
     });
-    expect(
-      await refusal(stack, { deployment, tensors: [{ name: 'text', data: [['hello']] }] }),
-    ).toMatchObject({
-      __typename: 'NotReadyError',
-      retryAfterMs: null,
-      message: expect.stringContaining('FAILED'),
-    });
-  });
+  }
 
-  test.runIf(versions.includes('v2-locale') && hasLocale)('v2-locale answers as v1', async () => {
-    const deployment = deployments.get('v2-locale') as string;
-    await deploymentIn(stack, deployment, ['LIVE']);
-    const { requests, tolerance } = fixturePredictions(model, 'v1');
-    const { request, outputs } = requests[0]!;
-    const { tensors } = await predict(stack, { deployment, tensors: request.inputs });
-    outputs.forEach(({ data }, at) =>
-      expect(difference(tensors[at]!.data, data)).toBeLessThanOrEqual(tolerance),
-    );
-  });
+  if (versions.includes('v2-locale') && !hasLocale) {
+    test('v2-locale fails with the reason', async () => {
+      const deployment = deployments.get('v2-locale') as string;
+      const { state, stateReason } = await deploymentIn(stack, deployment, ['LIVE', 'FAILED']);
+      expect(state).toBe('FAILED');
+      expect(stateReason).toMatch(/could not be loaded.*en_US\.UTF-8/s);
+      const query = `query ($id: ID!) { node(id: $id) { ... on Deployment { operation { kind status error { code message hint } } } } }`;
+      const { node } = await stack.data<{ node: { operation: object } }>(query, { id: deployment });
+      expect(node.operation).toEqual({
+        kind: 'deployment.provision',
+        status: 'FAILED',
+        error: { code: 'PROVISIONING_FAILED', message: stateReason, hint: expect.any(String) },
+      });
+      expect(
+        await refusal(stack, { deployment, tensors: [{ name: 'text', data: [['hello']] }] }),
+      ).toMatchObject({
+        __typename: 'NotReadyError',
+        retryAfterMs: null,
+        message: expect.stringContaining('FAILED'),
+      });
+    });
+  }
+
+  if (versions.includes('v2-locale') && hasLocale) {
+    test('v2-locale answers as v1', async () => {
+      const deployment = deployments.get('v2-locale') as string;
+      await deploymentIn(stack, deployment, ['LIVE']);
+      const { requests, tolerance } = fixturePredictions(model, 'v1');
+      const { request, outputs } = requests[0]!;
+      const { tensors } = await predict(stack, { deployment, tensors: request.inputs });
+      outputs.forEach(({ data }, at) =>
+        expect(difference(tensors[at]!.data, data)).toBeLessThanOrEqual(tolerance),
+      );
+    });
+  }
 });

@@ -72,7 +72,7 @@ test('a deployment whose only replica has died, and nobody starts it again', asy
   const others = stack.replicaPids();
   await stack.deploy('test/spam:1', { name: 'lonely' });
   const [pid] = stack.replicaPids().filter((each) => !others.includes(each));
-  await stack.worker.kill();
+  await stack.worker.kill('SIGTERM');
   process.kill(pid!, 'SIGKILL');
   const error = await refusal(stack, { deployment: 'test/lonely', rows: [{ text: 'win' }] });
   expect(error).toMatchObject({
