@@ -8,7 +8,7 @@ function defaultOf(name: keyof typeof environment.shape): string {
   const parsed = environment.shape[name].safeParse(undefined);
   const value: unknown = parsed.success ? parsed.data : undefined;
   if (value === undefined || (Array.isArray(value) && value.length === 0)) return '';
-  return `\`${String(value)}\``;
+  return `\`${typeof value === 'string' ? value : JSON.stringify(value)}\``;
 }
 
 /** A Markdown table's cells, however it is padded. */
