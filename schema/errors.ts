@@ -131,7 +131,7 @@ function extensionsOf(error: DomainError): Record<string, unknown> {
  * An error as a caller may see it: expected ones with their code, faults of the document as they are, anything else
  * masked under an id that is in the log (`INTERNAL`, or `UNAVAILABLE` where trying again later helps).
  */
-export function maskError(error: unknown, logger: Logger, requestId: string): GraphQLError {
+export function maskError(error: unknown, logger: Logger): GraphQLError {
   const original = error instanceof GraphQLError ? error.originalError : error;
   const where = error instanceof GraphQLError ? { nodes: error.nodes, path: error.path } : {};
   if (original instanceof DomainError) {
@@ -139,7 +139,7 @@ export function maskError(error: unknown, logger: Logger, requestId: string): Gr
   }
   if (error instanceof GraphQLError && (!original || original instanceof GraphQLError)) return error;
   const id = randomUUID();
-  logger.error({ err: original, errorId: id, request: requestId }, 'unexpected error');
+  logger.error({ err: original, errorId: id }, 'unexpected error');
   if (isDatabaseAway(original)) {
     const message = `The database cannot be reached right now; try again soon. The server's log has it under ${id}.`;
     return new GraphQLError(message, { ...where, extensions: { code: 'UNAVAILABLE', errorId: id } });

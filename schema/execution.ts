@@ -3,6 +3,7 @@ import { useGraphQlJit } from '@envelop/graphql-jit';
 import { createYoga, type Plugin } from 'graphql-yoga';
 import {
   getNamedType,
+  getVariableValues,
   isScalarType,
   Kind,
   specifiedScalarTypes,
@@ -42,7 +43,7 @@ export interface Execution {
   /** What is wrong with the cost of a document, if anything. */
   cost(document: DocumentNode, variables: Record<string, unknown> | undefined): GraphQLError | undefined;
   contextOf(viewer: Viewer, requestId: string): Context;
-  mask(error: unknown, requestId: string): GraphQLError;
+  mask(error: unknown): GraphQLError;
 }
 
 /** A document is compiled once it has been seen this often: compiling costs more than a few runs. */
@@ -52,7 +53,7 @@ export function openExecution(services: Services, landing: () => string): Execut
   const { config, logger } = services.platform;
   const contextOf = (viewer: Viewer, requestId: string): Context =>
     createContext(services, viewer, requestId);
-  const mask = (error: unknown, requestId: string): GraphQLError => maskError(error, logger, requestId);
+  const mask = (error: unknown): GraphQLError => maskError(error, logger);
   const cost = costLimit(schema, config);
   const yoga = createYoga<ServerContext>({
     schema,
@@ -64,7 +65,7 @@ export function openExecution(services: Services, landing: () => string): Execut
     landingPage: false,
     graphiql: true,
     renderGraphiQL: landing,
-    maskedErrors: { maskError: (error) => mask(error, 'yoga') },
+    maskedErrors: { maskError: mask },
     context: ({ req }) => {
       const { viewer, requestId } = identityOf(req);
       return contextOf(viewer, requestId);
@@ -87,15 +88,38 @@ export function openExecution(services: Services, landing: () => string): Execut
       const errors = enveloped.validate(enveloped.schema, document) as readonly GraphQLError[];
       return errors.length > 0 ? errors : document;
     }),
-    run: ({ document, operationName, variables, context }) =>
-      enveloped.execute({
+    run: ({ document, operationName, variables, context }) => {
+      const result: Result | Promise<Result> = enveloped.execute({
         schema: enveloped.schema,
         document,
         contextValue: context,
         variableValues: variables,
         operationName,
-      }),
+      });
+      return result instanceof Promise
+        ? result.then((ended) => inFullWords(ended, document, variables))
+        : inFullWords(result, document, variables);
+    },
   };
+}
+
+/**
+ * A compiled document refuses variables before anything runs, but says less of why than graphql does (a scalar's own
+ * explanation is lost), so those errors are worked out once more.
+ */
+function inFullWords(
+  result: Result,
+  document: DocumentNode,
+  variables: Record<string, unknown> | undefined,
+): Result {
+  if (!result.errors || result.data !== undefined) return result;
+  const operations = document.definitions.filter(
+    (definition) => definition.kind === Kind.OPERATION_DEFINITION,
+  );
+  const [operation] = operations;
+  if (operations.length !== 1 || !operation) return result;
+  const { errors } = getVariableValues(schema, operation.variableDefinitions ?? [], variables ?? {});
+  return errors ? { errors } : result;
 }
 
 const MOST_VERDICTS = 1_000;

@@ -97,7 +97,7 @@ export function fastPath(
       const status = type === RESPONSE_JSON && result.data === undefined ? 400 : 200;
       return { status, text: stringify(plain(result)) };
     } catch (error) {
-      return { status: 500, text: JSON.stringify({ errors: [execution.mask(error, requestId)] }) };
+      return { status: 500, text: JSON.stringify({ errors: [execution.mask(error)] }) };
     }
   }
 
@@ -105,16 +105,17 @@ export function fastPath(
     const body = await readBody(req, res, maxBodyBytes);
     if (body === undefined) return;
     const type = answerTypeOf(req);
-    const params = type && paramsOf(body);
+    const params = type === undefined ? undefined : paramsOf(body);
     const checked = params && execution.check(params.query);
-    if (type && checked && !('kind' in checked)) return sendErrors(res, type, checked);
-    const operation = checked && operationOf(checked, params.operationName);
-    if (!type || !operation || operation === OperationTypeNode.SUBSCRIPTION) {
+    if (type && Array.isArray(checked)) return sendErrors(res, type, checked as readonly GraphQLError[]);
+    const document = checked as DocumentNode | undefined;
+    const operation = document && operationOf(document, params?.operationName);
+    if (!type || !params || !operation || operation === OperationTypeNode.SUBSCRIPTION) {
       (req as unknown as { body: Buffer }).body = body;
       await execution.yoga(req, res);
       return;
     }
-    const answer = () => run(req, checked, params, type);
+    const answer = () => run(req, document, params, type);
     const { status, text } = await (operation === OperationTypeNode.QUERY
       ? turn.share(`${type} ${identityKey(req)} ${body.toString()}`, answer)
       : answer());

@@ -87,7 +87,7 @@ export function multipart(
       sendJson(res, 200, { ...result, errors: result.errors?.map(withoutHttp) });
     } catch (error) {
       if (error instanceof BadForm) return refuse(res, 400, 'BAD_FORM', error.message);
-      sendJson(res, 500, { errors: [execution.mask(error, identityOf(req).requestId)] });
+      sendJson(res, 500, { errors: [execution.mask(error)] });
     } finally {
       form.end();
       cutOff(req);

@@ -1,6 +1,6 @@
 /** What of a request is logged: who, what, how long, with which errors. Never inputs, answers or tokens. */
 import type { IncomingMessage } from 'node:http';
-import { Kind, type DocumentNode } from 'graphql';
+import { Kind, type DocumentNode, type GraphQLError } from 'graphql';
 import type { Logger } from '#src/platform/logger.ts';
 import type { Result } from '../execution.ts';
 import { identityOf } from './request.ts';
@@ -22,6 +22,12 @@ function changesIn(document: DocumentNode): readonly string[] {
   return names;
 }
 
+/** An error by its id where it has one (the line with its cause has it, too), else by its code. */
+function named(error: GraphQLError): unknown {
+  const { errorId, code } = (error.extensions ?? {}) as Record<string, unknown>;
+  return errorId ?? code ?? 'BAD_REQUEST';
+}
+
 /** Logs every change, and every request that failed. */
 export function logOutcome(
   logger: Logger,
@@ -38,9 +44,7 @@ export function logOutcome(
     actor: viewer.name,
     mutations: names,
     ms: Math.round(performance.now() - startedAt),
-    ...(result.errors
-      ? { codes: result.errors.map((error) => error.extensions?.['code'] ?? 'BAD_REQUEST') }
-      : {}),
+    ...(result.errors ? { errors: result.errors.map(named) } : {}),
   };
   if (result.errors) logger.warn(line, 'request answered with errors');
   else logger.info(line, 'request');

@@ -21,7 +21,7 @@ function credentials(
 
 export function openLiveDoor(server: Server, services: Services, execution: Execution): WebSocketDoor {
   const { platform, authenticator } = services;
-  const maskError = (error: unknown) => withoutHttp(execution.mask(error, 'websocket'));
+  const maskError = (error: unknown) => withoutHttp(execution.mask(error));
   return attachWebSocket<Viewer>({
     server,
     path: '/graphql',

@@ -5,12 +5,12 @@ export interface GraphqlRequest {
   readonly variables?: Readonly<Record<string, unknown>>;
 }
 
-/** Sends it and answers with the body's text. @throws Error where it is not 200. */
-export async function postText(url: string, request: GraphqlRequest): Promise<string> {
+/** Sends it (or a body as it is) and answers with the body's text. @throws Error where it is not 200. */
+export async function postText(url: string, request: GraphqlRequest | string): Promise<string> {
   const answer = await fetch(`${url}/graphql`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', accept: 'application/json' },
-    body: JSON.stringify(request),
+    body: typeof request === 'string' ? request : JSON.stringify(request),
   });
   const text = await answer.text();
   if (answer.status !== 200) throw new Error(`${answer.status}: ${text}`);

@@ -7,7 +7,8 @@ import { connect, type Socket } from 'node:net';
 /** What to send, where to, and how to tell a right answer. */
 export interface Target {
   readonly port: number;
-  readonly body: string;
+  /** Sent one after the other, again and again. */
+  readonly bodies: readonly string[];
   /** Stands in every right answer. */
   readonly mark: string;
 }
@@ -19,7 +20,7 @@ export type Loaded =
   | { readonly requests: number; readonly seconds: number; readonly p50: number; readonly p99: number }
   | { readonly failure: string };
 
-function requestOf({ port, body }: Target): Buffer {
+function requestOf(port: number, body: string): Buffer {
   const head = [
     'POST /graphql HTTP/1.1',
     `host: 127.0.0.1:${port}`,
@@ -41,8 +42,13 @@ function endOf(answer: Buffer): number | undefined {
 }
 
 /** Sends until the deadline; calls `answered` with each answer's latency in milliseconds. */
-function loop(socket: Socket, order: Order, until: number, answered: (ms: number) => void): Promise<void> {
-  const request = requestOf(order);
+function loop(
+  socket: Socket,
+  next: () => Buffer,
+  mark: string,
+  until: number,
+  answered: (ms: number) => void,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     let sentAt = performance.now();
     let received: Buffer | undefined;
@@ -59,7 +65,7 @@ function loop(socket: Socket, order: Order, until: number, answered: (ms: number
         return;
       }
       if (end === undefined || received.length < end) return;
-      if (!received.includes(order.mark)) {
+      if (!received.includes(mark)) {
         reject(new Error(`Not the answer that was expected: ${received.toString()}`));
         return;
       }
@@ -68,18 +74,23 @@ function loop(socket: Socket, order: Order, until: number, answered: (ms: number
       if (now >= until) return resolve();
       answered(now - sentAt);
       sentAt = now;
-      socket.write(request);
+      socket.write(next());
     });
-    socket.write(request);
+    socket.write(next());
   });
 }
 
 async function run(order: Order): Promise<Loaded> {
   const sockets = Array.from({ length: order.connections }, () => connect(order.port, '127.0.0.1'));
+  const requests = order.bodies.map((body) => requestOf(order.port, body));
+  let sent = 0;
+  const next = (): Buffer => requests[sent++ % requests.length]!;
   const latencies: number[] = [];
   const until = performance.now() + order.seconds * 1000;
   try {
-    await Promise.all(sockets.map((socket) => loop(socket, order, until, (ms) => latencies.push(ms))));
+    await Promise.all(
+      sockets.map((socket) => loop(socket, next, order.mark, until, (ms) => latencies.push(ms))),
+    );
   } catch (error) {
     return { failure: (error as Error).message };
   } finally {

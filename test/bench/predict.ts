@@ -26,7 +26,7 @@ export function predictRequest(): { query: string; variables: { rows: unknown } 
 }
 
 export async function predict(stack: Stack, duration: Duration): Promise<Figure[]> {
-  const body = JSON.stringify(predictRequest());
+  const bodies = [JSON.stringify(predictRequest())];
   const answer = await postText(stack.url, predictRequest());
   const socket = join(stack.dataDir, 'run', 'bench.sock');
   const behind = startChild('static.process.ts', [socket, answer]);
@@ -37,11 +37,11 @@ export async function predict(stack: Stack, duration: Duration): Promise<Figure[
       const { port } = await proxy.next<{ port: number }>();
       const mark = '"label":"malignant"';
       const ours = {
-        target: { port: Number(new URL(stack.url).port), body, mark },
+        target: { port: Number(new URL(stack.url).port), bodies, mark },
         cpu: () => ({ api: cpuSeconds([stack.pid('api')]), replica: cpuSeconds(stack.replicaPids()) }),
       };
       const limit = {
-        target: { port, body, mark },
+        target: { port, bodies, mark },
         cpu: () => ({ proxy: cpuSeconds([proxy.pid]), 'behind it': cpuSeconds([behind.pid]) }),
       };
       const what = 'Predict over GraphQL, 1 row of 30 columns, counted';

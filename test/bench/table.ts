@@ -9,7 +9,8 @@ export interface Figure {
   /** The limit's own figure. */
   readonly limit: string;
   readonly target: string;
-  readonly met: boolean;
+  /** Undefined where nothing is asked for. */
+  readonly met: boolean | undefined;
 }
 
 export function median(values: readonly number[]): number {
@@ -40,7 +41,7 @@ export function tableOf(figures: readonly Figure[]): string {
     cpu,
     limit,
     target,
-    met ? 'yes' : '**no**',
+    met === undefined ? '' : met ? 'yes' : '**no**',
   ]);
   const head = ['What', 'Measured (median)', 'Spread', 'CPU per request', 'Limit', 'Target', 'Met'];
   return [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
