@@ -46,7 +46,7 @@ test('an equal mutation is done as often as it is sent', async () => {
 test('a refusal is told to each', async () => {
   const query = '{ version(ref: "one/none:1") { id } }';
   const answers = await Promise.all(
-    Array.from({ length: 8 }, () => stack.post<{ version: null }>(query, {}, { token: tokens['one'] })),
+    Array.from({ length: 8 }, () => stack.gql<{ version: null }>(query, {}, { token: tokens['one'] })),
   );
   for (const { body } of answers) expect(body.errors?.[0]?.extensions?.['code']).toBe('NOT_FOUND');
 });

@@ -141,7 +141,9 @@ test('what is no row at all', async () => {
   for (const row of [7, 'text', [1]]) {
     const { status, body } = await sendPredict(stack, { deployment: 'test/spam', rows: [row] });
     expect([status, body.data]).toEqual([200, undefined]);
-    expect(body.errors?.[0]?.message).toContain(`got invalid value ${JSON.stringify(row)}`);
+    expect(body.errors?.[0]?.message).toContain(
+      `rows[0]: Expected an object of column names and values, found ${JSON.stringify(row)}.`,
+    );
   }
 });
 
