@@ -71,7 +71,8 @@ function cursorBefore(number: number): string | null {
 const bodyOf = (page: number): string =>
   JSON.stringify({ query, variables: { project: 'bench', after: cursorBefore(page) } });
 
-export async function list(stack: Stack, duration: Duration): Promise<Figure[]> {
+/** @param apart whether to measure without sharing, too. */
+export async function list(stack: Stack, duration: Duration, apart: boolean): Promise<Figure[]> {
   await seedModels(stack.databaseUrl);
   const answer = await postText(stack.url, bodyOf(0));
   const bare = startChild('static.process.ts', ['0', answer]);
@@ -96,10 +97,9 @@ export async function list(stack: Stack, duration: Duration): Promise<Figure[]> 
     };
     const what = `List of ${PAGE} models with author and latest version, of ${MODELS.toLocaleString('en')}`;
     const pages = Array.from({ length: MODELS / PAGE }, (_, page) => bodyOf(page));
-    return [
-      await against(`${what}: everybody the first page`, pages.slice(0, 1), TARGET),
-      await against(`${what}: everybody another page`, pages, undefined),
-    ];
+    const together = await against(`${what}: everybody the first page`, pages.slice(0, 1), TARGET);
+    if (!apart) return [together];
+    return [together, await against(`${what}: everybody another page`, pages, undefined)];
   } finally {
     await bare.end();
   }

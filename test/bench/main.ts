@@ -5,7 +5,9 @@
  * folder and ends it again. The load and the subscribers are processes of their own. What is measured and its limit
  * alternate (A B A B …), and a ratio is that of two neighbours: on a shared machine both are disturbed alike.
  * - upload: a 1 GB file by multipart, first of all, while the api's heap is fresh; peak of its resident memory.
- * - list: requests answered in a closed loop of 16, against bare node:http that answers the same bytes.
+ * - list: requests answered in a closed loop of 16, against bare node:http that answers the same bytes. Equal queries
+ *   that arrive together share an execution (schema/http/fast-path.ts); the long run also shows it with every request
+ *   for another page, where none is shared.
  * - predict: the same, against a bare proxy (proxy.ts) with a second process behind a Unix socket.
  * - live: every frame that every subscriber got, its time since `closedAt`; the api's user and system time.
  * - start: wall time from `npm start` to the first prediction over HTTP, against `initdb` and PostgreSQL alone.
@@ -24,18 +26,21 @@ import { uploadFile } from './upload.ts';
 
 interface Extent {
   readonly load: Duration;
+  readonly listApart: boolean;
   readonly liveSeconds: number;
   readonly uploads: number;
   readonly starts: number;
 }
 const full: Extent = {
   load: { rounds: 9, seconds: 3, warmUpSeconds: 3 },
+  listApart: true,
   liveSeconds: 30,
   uploads: 5,
   starts: 5,
 };
 const short: Extent = {
   load: { rounds: 5, seconds: 1, warmUpSeconds: 2 },
+  listApart: false,
   liveSeconds: 10,
   uploads: 1,
   starts: 1,
@@ -44,7 +49,7 @@ const short: Extent = {
 /** On the running stack, in this order. */
 const onStack: Record<string, (stack: Stack, extent: Extent) => Promise<Figure[]>> = {
   upload: (stack, { uploads }) => uploadFile(stack, uploads),
-  list: (stack, { load }) => list(stack, load),
+  list: (stack, { load, listApart }) => list(stack, load, listApart),
   predict: (stack, { load }) => predict(stack, load),
   live: (stack, { liveSeconds }) => live(stack, liveSeconds),
 };

@@ -23,7 +23,7 @@ export function median(values: readonly number[]): number {
 /** `least–most of n` with as many decimals as the figure has. */
 export function spreadOf(values: readonly number[], decimals: number): string {
   const [least, most] = [Math.min(...values), Math.max(...values)].map((value) => value.toFixed(decimals));
-  return `${least}–${most} (${values.length} rounds)`;
+  return values.length === 1 ? '1 round' : `${least}–${most} (${values.length} rounds)`;
 }
 
 /** `api 120 µs, replica 30 µs`. */
