@@ -76,18 +76,6 @@ export function changeState(
     .executeTakeFirst();
 }
 
-/** Keeps a deployment in a state until the transaction ends; false when it is in another. */
-export async function holdState(db: Db, id: string, state: DeploymentState): Promise<boolean> {
-  const row = await db
-    .selectFrom('deployment')
-    .select('id')
-    .where('id', '=', id)
-    .where('state', '=', state)
-    .forShare()
-    .executeTakeFirst();
-  return row !== undefined;
-}
-
 /** Marks that routes may differ, for the apis' poll. */
 export async function touchDeployment(db: Db, id: string): Promise<void> {
   await db

@@ -50,24 +50,20 @@ export async function provision(platform: Platform, keeper: ReplicaKeeper, runni
   platform.announce('deployment', id);
 }
 
-/** Unless it is being stopped meanwhile: the state stays what it is until the replicas are on record. */
 async function wantReplicas(platform: Platform, deploymentId: string, desired: number): Promise<void> {
-  await platform.database.db.transaction().execute(async (tx) => {
-    if (!(await queries.holdState(tx, deploymentId, 'PROVISIONING'))) return;
-    for (const arm of await queries.listArms(tx, [deploymentId])) {
-      for (let ordinal = 0; ordinal < desired; ordinal++) {
-        await insertReplica(tx, {
-          id: newId(),
-          deploymentId,
-          armId: arm.id,
-          versionId: arm.versionId,
-          ordinal,
-          hostId: platform.config.HOST_ID,
-          protocolVersion: REPLICA_PROTOCOL_VERSION,
-        });
-      }
+  for (const arm of await queries.listArms(platform.db, [deploymentId])) {
+    for (let ordinal = 0; ordinal < desired; ordinal++) {
+      await insertReplica(platform.db, {
+        id: newId(),
+        deploymentId,
+        armId: arm.id,
+        versionId: arm.versionId,
+        ordinal,
+        hostId: platform.config.HOST_ID,
+        protocolVersion: REPLICA_PROTOCOL_VERSION,
+      });
     }
-  });
+  }
 }
 
 function stageOf(replicas: readonly ReplicaRow[]): string {
