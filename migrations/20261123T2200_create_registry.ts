@@ -75,6 +75,7 @@ const statements = [
   )`,
   `create index operation_unfinished_idx on operation (queued_at) where status in ('QUEUED','RUNNING','CANCELLING')`,
   `create index operation_project_idx on operation (project_id, id)`,
+  `create index operation_subject_idx on operation (subject_id) where status in ('QUEUED','RUNNING','CANCELLING')`,
 
   `create table operation_log (
     operation_id uuid not null constraint operation_log_operation_fkey references operation on delete cascade,

@@ -1,6 +1,8 @@
 /** Provisioning and stopping, as the jobs do them. Safe to run twice and to be killed at any line. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Running } from '../operation/operation.ts';
+import { isUnderWay } from '../operation/operation.queries.ts';
+import { provisionJob } from './deployment.jobs.ts';
 import type { Db } from '../platform/database.ts';
 import { DomainError } from '../platform/errors.ts';
 import { newId } from '../platform/id.ts';
@@ -98,6 +100,11 @@ export async function failProvisioning(
   return async () => platform.announce('deployment', deploymentId);
 }
 
+/** Whether no provisioning of the deployment runs any more, which could still add a replica. */
+async function isProvisioned(platform: Platform, deploymentId: string): Promise<boolean> {
+  return !(await isUnderWay(platform.db, deploymentId, provisionJob.name));
+}
+
 const DRAIN_MS = 30_000;
 
 /** STOPPING → STOPPED: the replicas drain and end; one that does not is killed after half a minute. */
@@ -109,7 +116,7 @@ export async function stop(platform: Platform, keeper: ReplicaKeeper, running: R
     await drainReplicas(platform.db, id);
     keeper.hurry();
     const left = await listReplicas(platform.db, [id]);
-    if (left.length === 0) break;
+    if (left.length === 0 && (await isProvisioned(platform, id))) break;
     running.progress(0n, BigInt(left.length), stageOf(left));
     if (Date.now() > until) killLocal(platform, left);
     await delay(LOOK_MS, undefined, { signal: running.signal });

@@ -148,3 +148,15 @@ export async function tailLog(db: Db, id: string, tail: number): Promise<string[
     .execute();
   return rows.toReversed().map((row) => `${row.at.toISOString()} ${row.line}`);
 }
+
+/** Whether work of a kind on a subject has not ended. */
+export async function isUnderWay(db: Db, subjectId: string, kind: string): Promise<boolean> {
+  const row = await db
+    .selectFrom('operation')
+    .select('id')
+    .where('subjectId', '=', subjectId)
+    .where('kind', '=', kind)
+    .where('status', 'in', ['QUEUED', 'RUNNING', 'CANCELLING'])
+    .executeTakeFirst();
+  return row !== undefined;
+}
