@@ -112,11 +112,12 @@ export async function stop(platform: Platform, keeper: ReplicaKeeper, running: R
   const id = running.operation.subjectId;
   const until = Date.now() + DRAIN_MS;
   for (;;) {
-    // Again each time: a provisioning that is being cancelled may still have added one.
+    // Asked first: what a provisioning added before it ended is then seen below.
+    const settled = await isProvisioned(platform, id);
     await drainReplicas(platform.db, id);
     keeper.hurry();
     const left = await listReplicas(platform.db, [id]);
-    if (left.length === 0 && (await isProvisioned(platform, id))) break;
+    if (left.length === 0 && settled) break;
     running.progress(0n, BigInt(left.length), stageOf(left));
     if (Date.now() > until) killLocal(platform, left);
     await delay(LOOK_MS, undefined, { signal: running.signal });
