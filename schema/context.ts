@@ -2,7 +2,8 @@ import DataLoader from 'dataloader';
 import { may, type Viewer } from '#src/access/access.ts';
 import type { Authenticator } from '#src/access/token.ts';
 import type { ChangeFeed } from '#src/events.ts';
-import type { Deployment } from '#src/deployment/deployment.ts';
+import { listAliases, listAliasesOf, type AliasRow } from '#src/alias/alias.queries.ts';
+import { listDeploymentsOf, type Deployment } from '#src/deployment/deployment.ts';
 import { findDeployments, listArms, type ArmRow } from '#src/deployment/deployment.queries.ts';
 import type { LiveMetrics } from '#src/metric/live.ts';
 import type { Model } from '#src/model/model.ts';
@@ -16,7 +17,9 @@ import type { Project } from '#src/project/project.ts';
 import { findProjects } from '#src/project/project.queries.ts';
 import { listReplicas, type ReplicaRow } from '#src/replica/replica.queries.ts';
 import type { Artifact, Version } from '#src/version/version.ts';
-import { findVersions, listArtifacts } from '#src/version/version.queries.ts';
+import { listChildren, listParents, type ParentRow } from '#src/version/lineage.queries.ts';
+import { findVersions, listArtifacts, listMetrics } from '#src/version/version.queries.ts';
+import type { MetricRow } from '#src/version/version.row.ts';
 
 /** What the api's process has, once. */
 export interface Services {
@@ -42,6 +45,13 @@ export class Loaders {
   #artifacts?: DataLoader<string, Artifact[]>;
   #arms?: DataLoader<string, ArmRow[]>;
   #replicas?: DataLoader<string, ReplicaRow[]>;
+  #metrics?: DataLoader<string, MetricRow[]>;
+  #parents?: DataLoader<string, ParentRow[]>;
+  #children?: DataLoader<string, { id: string }[]>;
+  #aliases?: DataLoader<string, AliasRow[]>;
+  #aliasesOfModel?: DataLoader<string, AliasRow[]>;
+  #deploymentsOfVersion?: DataLoader<string, Deployment[]>;
+  #deploymentsOfModel?: DataLoader<string, Deployment[]>;
 
   constructor(platform: Platform, viewer: Viewer) {
     this.#platform = platform;
@@ -122,6 +132,55 @@ export class Loaders {
     return (this.#replicas ??= this.#grouped(
       (ids) => listReplicas(this.#platform.db, ids),
       (row) => row.deploymentId,
+    ));
+  }
+  /** By version, by name. */
+  get metrics(): DataLoader<string, MetricRow[]> {
+    return (this.#metrics ??= this.#grouped(
+      (ids) => listMetrics(this.#platform.db, ids),
+      (row) => row.versionId,
+    ));
+  }
+  /** By version, in their order. */
+  get parents(): DataLoader<string, ParentRow[]> {
+    return (this.#parents ??= this.#grouped(
+      (ids) => listParents(this.#platform.db, ids),
+      (row) => row.versionId,
+    ));
+  }
+  /** By version, oldest first. */
+  get children(): DataLoader<string, { id: string }[]> {
+    return (this.#children ??= this.#grouped(
+      (ids) => listChildren(this.#platform.db, ids),
+      (row) => row.parentId,
+    ));
+  }
+  /** By version, by name. */
+  get aliases(): DataLoader<string, AliasRow[]> {
+    return (this.#aliases ??= this.#grouped(
+      (ids) => listAliasesOf(this.#platform.db, ids),
+      (row) => row.versionId ?? '',
+    ));
+  }
+  /** By model, by name. */
+  get aliasesOfModel(): DataLoader<string, AliasRow[]> {
+    return (this.#aliasesOfModel ??= this.#grouped(
+      (ids) => listAliases(this.#platform.db, ids),
+      (row) => row.modelId,
+    ));
+  }
+  /** By version, by name; those that are not STOPPED. */
+  get deploymentsOfVersion(): DataLoader<string, Deployment[]> {
+    return (this.#deploymentsOfVersion ??= this.#grouped(
+      (ids) => listDeploymentsOf(this.#platform, { versionIds: ids }),
+      (row) => row.versionId,
+    ));
+  }
+  /** By model, by name; those that are not STOPPED. */
+  get deploymentsOfModel(): DataLoader<string, Deployment[]> {
+    return (this.#deploymentsOfModel ??= this.#grouped(
+      (ids) => listDeploymentsOf(this.#platform, { modelIds: ids }),
+      (row) => row.modelId,
     ));
   }
 }

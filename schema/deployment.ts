@@ -1,9 +1,12 @@
+import type { ArmRecord } from '#src/deployment/deployment.events.ts';
 import {
   createDeployment,
+  deploymentAt,
   getDeployment,
   undeploy,
   type Arm,
   type Deployment,
+  type DeploymentSnapshot,
 } from '#src/deployment/deployment.ts';
 import { changesOf } from '#src/events.ts';
 import {
@@ -116,6 +119,34 @@ const ReplicaType = builder.objectRef<ReplicaRow>('Replica').implement({
   }),
 });
 
+const ArmSnapshotType = builder.objectRef<ArmRecord>('ArmSnapshot').implement({
+  description: 'A version that got a share of the traffic.',
+  fields: (t) => ({
+    name: t.exposeString('name', { description: 'Its name within the deployment.' }),
+    role: t.expose('role', { type: ArmRoleEnum, description: 'What it was there for.' }),
+    weight: t.exposeFloat('weight', { description: 'Its share of the traffic, 0 to 1.' }),
+    version: t.field({
+      type: VersionType,
+      description: 'What it served; deleted ones too.',
+      resolve: async (arm, _args, { loaders }) => (await loaders.version.load(arm.version))!,
+    }),
+  }),
+});
+const DeploymentSnapshotType = builder.objectRef<DeploymentSnapshot>('DeploymentSnapshot').implement({
+  description: 'A deployment as it was.',
+  belongsTo: (snapshot) => ({ project: snapshot.projectId, role: 'READER' }),
+  fields: (t) => ({
+    at: t.expose('at', { type: 'DateTime', description: 'When.' }),
+    state: t.expose('state', { type: DeploymentStateEnum, description: 'How it was.' }),
+    stateReason: t.exposeString('stateReason', { nullable: true, description: 'Why it was so.' }),
+    arms: t.field({
+      type: [ArmSnapshotType],
+      description: 'Its versions with their shares of the traffic, by name.',
+      resolve: (snapshot) => [...snapshot.arms],
+    }),
+  }),
+});
+
 const ArmType = builder.objectRef<Arm>('Arm').implement({
   description: 'A version that gets a share of the traffic.',
   fields: (t) => ({
@@ -192,6 +223,15 @@ builder.node(DeploymentType, {
       description: 'Its versions with their shares of the traffic, by name.',
       resolve: (deployment, _args, { loaders }) => loaders.arms.load(deployment.id),
     }),
+    asOf: t.field({
+      type: DeploymentSnapshotType,
+      nullable: true,
+      description:
+        'How it was at a time that has passed; the answer never changes. null: it was not there yet.',
+      args: { time: t.arg({ type: 'DateTime', required: true, description: 'When.' }) },
+      resolve: async (deployment, { time }, { platform }) =>
+        (await deploymentAt(platform, deployment, time)) ?? null,
+    }),
     signature: t.field({
       type: SignatureType,
       description: 'What it takes and answers: the signature of the stable version.',
@@ -221,7 +261,7 @@ const CreateDeploymentInput = builder.inputType('CreateDeploymentInput', {
     version: t.field({
       type: 'VersionRef',
       required: true,
-      description: 'What to serve: a version that is READY.',
+      description: 'What to serve: a version of the project that is READY and not archived.',
     }),
     replicas: t.int({ defaultValue: 1, description: 'How many processes, 1 to 64.' }),
     threads: t.int({ defaultValue: 1, description: 'Threads of each; 1 is fastest for small models.' }),

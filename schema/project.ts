@@ -1,14 +1,17 @@
 import { createProject, findProject, listProjects, type Project } from '#src/project/project.ts';
 import { listTokens } from '#src/access/token.queries.ts';
-import { ForbiddenError } from '#src/platform/errors.ts';
+import { ForbiddenError, NotFoundError } from '#src/platform/errors.ts';
 import { findDeployment, listDeployments } from '#src/deployment/deployment.ts';
 import { findModel, listModels } from '#src/model/model.ts';
+import { resolveVersion } from '#src/version/resolve.ts';
 import { builder } from './builder.ts';
 import { connectionOf, pageArgs, pageCost } from './connection.ts';
 import { DeploymentConnection, DeploymentType } from './deployment.ts';
 import { expected } from './errors.ts';
+import { refOf } from './global-id.ts';
 import { ModelConnection, ModelType } from './model.ts';
 import { TokenType } from './token.ts';
+import { VersionType } from './version.ts';
 
 export const ProjectType = builder.objectRef<Project>('Project');
 builder.node(ProjectType, {
@@ -40,6 +43,14 @@ builder.node(ProjectType, {
       resolve: async (project, args, { platform }) =>
         connectionOf(await listModels(platform, project.id, args), ({ name }) => [name]),
     }),
+    version: t.field({
+      type: VersionType,
+      nullable: true,
+      description: 'The version that a reference means, such as `fraud@champion`; null when there is none.',
+      args: { ref: t.arg({ type: 'VersionRef', required: true, description: 'Which one.' }) },
+      resolve: (project, { ref }, { platform, viewer }) =>
+        resolveVersion(platform, viewer, ['ref'], refOf(['ref'], 'Version', ref), project).catch(noneFound),
+    }),
     deployment: t.field({
       type: DeploymentType,
       nullable: true,
@@ -69,6 +80,12 @@ builder.node(ProjectType, {
     }),
   }),
 });
+
+/** @throws any error but that there is none */
+function noneFound(error: unknown): null {
+  if (error instanceof NotFoundError) return null;
+  throw error;
+}
 
 builder.queryFields((t) => ({
   projects: t.field({

@@ -110,7 +110,10 @@ builder.scalarType('Upload', {
 const parseVersionRef = text('a version as text');
 
 builder.scalarType('VersionRef', {
-  description: 'A version: its id, or `project/model:number` such as `demo/fraud:3`.',
+  description:
+    'A version: its id, or a reference as in Git: `fraud:12`, `fraud@champion` (an alias), `fraud@latest` (the highest ' +
+    'number), `fraud@champion{2026-11-01T00:00Z}` (at that time); behind it `~2` (first parent, twice) and `^2` (second ' +
+    'parent). With the project before it where none is given: `demo/fraud:12`.',
   serialize: (value) => value,
   parseValue: parseVersionRef,
   parseLiteral: literal(parseVersionRef),

@@ -1,21 +1,19 @@
-import { versionStatuses } from '#src/platform/database.types.ts';
-import type { GivenSignature } from '#src/signature/signature.ts';
-import {
-  createVersion,
-  resolveVersion,
-  type Artifact,
-  type ListedVersion,
-  type Version,
-} from '#src/version/version.ts';
+import { metricSources, versionStatuses } from '#src/platform/database.types.ts';
+import { resolveVersion } from '#src/version/resolve.ts';
+import type { Artifact, ListedVersion, PagedVersion, Version } from '#src/version/version.ts';
+import { isLive } from '#src/alias/alias.ts';
+import type { MetricRow } from '#src/version/version.row.ts';
 import { ActorType } from './actor.ts';
+import { AliasType } from './alias.ts';
 import { builder } from './builder.ts';
-import { expected } from './errors.ts';
-import { idOf, refOf } from './global-id.ts';
+import { DeploymentType } from './deployment.ts';
+import { refOf } from './global-id.ts';
 import { ModelType } from './model.ts';
 import { OperationType } from './operation.ts';
-import { SignatureInput, SignatureType } from './signature.ts';
+import { SignatureType } from './signature.ts';
+import { Tag } from './tag.ts';
 
-const VersionStatusEnum = builder.enumType('VersionStatus', {
+export const VersionStatusEnum = builder.enumType('VersionStatus', {
   description: 'How far a version is.',
   values: Object.fromEntries(
     versionStatuses.map((status) => [
@@ -43,8 +41,30 @@ const ArtifactType = builder.objectRef<Artifact>('Artifact').implement({
   }),
 });
 
-/** A version; read in a list, its signature did not come along. */
-type ShownVersion = ListedVersion & Partial<Pick<Version, 'signature'>>;
+const MetricSourceEnum = builder.enumType('MetricSource', {
+  description: 'Who says a metric.',
+  values: {
+    REPORTED: { description: 'Whoever registered the version, or changed it.' },
+  } satisfies Record<(typeof metricSources)[number], { description: string }>,
+});
+const VersionMetricType = builder.objectRef<MetricRow>('VersionMetric').implement({
+  description: 'A number that tells how good a version is.',
+  fields: (t) => ({
+    name: t.exposeString('name', { description: 'Such as accuracy.' }),
+    value: t.exposeFloat('value', { description: 'Its value, in whatever unit the name implies.' }),
+    source: t.expose('source', { type: MetricSourceEnum, description: 'Who says so.' }),
+  }),
+});
+
+const ArtifactFormatEnum = builder.enumType('ArtifactFormat', {
+  description: 'What kind of files a version has.',
+  values: { ONNX: { description: 'An ONNX graph, perhaps with external data.' } },
+});
+
+/** A version; what did not come along with it is loaded when it is asked for. */
+export type ShownVersion = ListedVersion &
+  Partial<Pick<Version, 'signature' | 'metadata'>> &
+  Partial<Pick<PagedVersion, 'tags' | 'metrics' | 'aliases'>>;
 
 export const VersionType = builder.objectRef<ShownVersion>('Version');
 builder.node(VersionType, {
@@ -68,9 +88,9 @@ builder.node(VersionType, {
     operation: t.field({
       type: OperationType,
       nullable: true,
-      description: 'The work that makes it READY.',
+      description: 'The work that makes it READY; null where its bytes were read before.',
       resolve: async (version, _args, { loaders }) =>
-        (await loaders.operation.load(version.operationId)) ?? null,
+        version.operationId === null ? null : ((await loaders.operation.load(version.operationId)) ?? null),
     }),
     message: t.exposeString('message', { nullable: true, description: 'What its author says of it.' }),
     author: t.field({
@@ -79,6 +99,56 @@ builder.node(VersionType, {
       resolve: (version) => ({ name: version.authorName, kind: version.authorKind }),
     }),
     createdAt: t.expose('createdAt', { type: 'DateTime', description: 'When it was created.' }),
+    archivedAt: t.expose('archivedAt', {
+      type: 'DateTime',
+      nullable: true,
+      description: 'When it was archived: it cannot be deployed or get an alias; null: it is not.',
+    }),
+    deletedAt: t.expose('deletedAt', {
+      type: 'DateTime',
+      nullable: true,
+      description:
+        'When it was deleted: its bytes are gone, and only the past still shows it; null: it is not.',
+    }),
+    tags: t.field({
+      type: [Tag],
+      description: 'Keys and values, by key.',
+      resolve: async (version, _args, { loaders }) => [
+        ...(version.tags ?? (await loaders.version.load(version.id))?.tags ?? []),
+      ],
+    }),
+    metadata: t.field({
+      type: 'JSON',
+      nullable: true,
+      description: 'What people keep beside it: an object of at most 64 KiB.',
+      resolve: async (version, _args, { loaders }) =>
+        version.metadata === undefined
+          ? ((await loaders.version.load(version.id))?.metadata ?? null)
+          : version.metadata,
+    }),
+    metrics: t.field({
+      type: [VersionMetricType],
+      description: 'How good it is, by name.',
+      resolve: async (version, _args, { loaders }) => [
+        ...(version.metrics ?? (await loaders.metrics.load(version.id))),
+      ],
+    }),
+    aliases: t.field({
+      type: [AliasType],
+      description: 'Aliases that stand for it now, by name.',
+      resolve: async (version, _args, { loaders }) =>
+        (version.aliases ?? (await loaders.aliases.load(version.id))).filter(isLive),
+    }),
+    deployments: t.field({
+      type: [DeploymentType],
+      description: 'Where it is deployed, by name; those that are STOPPED left out.',
+      resolve: (version, _args, { loaders }) => loaders.deploymentsOfVersion.load(version.id),
+    }),
+    format: t.field({
+      type: ArtifactFormatEnum,
+      description: 'What kind of files these are.',
+      resolve: () => 'ONNX' as const,
+    }),
     artifacts: t.field({
       type: [ArtifactType],
       description: 'Its files, by path, as they were uploaded.',
@@ -105,63 +175,13 @@ export const VersionConnection = builder.connectionObject(
   { name: 'VersionEdge', description: 'A version in a page.' },
 );
 
-const CreateVersionInput = builder.inputType('CreateVersionInput', {
-  description: 'A new version.',
-  fields: (t) => ({
-    model: t.id({ required: true, description: "The model's global id." }),
-    files: t.field({
-      type: ['Upload'],
-      required: true,
-      description: 'An ONNX file, and its external data beside it.',
-    }),
-    message: t.string({ description: 'What is new; 10,000 characters at most.' }),
-    signature: t.field({ type: SignatureInput, description: 'What the graph does not say itself.' }),
-  }),
-});
-
 builder.queryField('version', (t) =>
   t.field({
     type: VersionType,
-    description: 'A version by reference. An error when there is none that you can see.',
+    description:
+      'A version by reference, with the project before it: `demo/fraud@champion`. An error when there is none that you can see.',
     args: { ref: t.arg({ type: 'VersionRef', required: true, description: 'Which one.' }) },
     resolve: (_root, { ref }, { platform, viewer }) =>
       resolveVersion(platform, viewer, ['ref'], refOf(['ref'], 'Version', ref)),
   }),
 );
-
-builder.mutationField('createVersion', (t) =>
-  t.field({
-    type: VersionType,
-    description:
-      'Stores files as the next version of a model and begins to read them: watch `operation` until it has ended. ' +
-      'Needs AUTHOR.',
-    errors: { types: expected.create },
-    args: { input: t.arg({ type: CreateVersionInput, required: true, description: 'The new version.' }) },
-    resolve: (_root, { input }, { platform, viewer }) =>
-      createVersion(platform, viewer, {
-        modelId: idOf(['model'], 'Model', input.model),
-        files: input.files,
-        message: input.message ?? null,
-        signature: input.signature ? given(input.signature) : null,
-      }),
-  }),
-);
-
-function given(input: typeof SignatureInput.$inferInput): GivenSignature {
-  const defined = <T>(value: T | null | undefined) => value ?? undefined;
-  return {
-    columns: input.columns?.map((column) =>
-      JSON.parse(
-        JSON.stringify({
-          ...column,
-          input: defined(column.input),
-          index: defined(column.index),
-          nullable: defined(column.nullable),
-        }),
-      ),
-    ),
-    classes: input.classes ?? undefined,
-    positiveClass: input.positiveClass ?? undefined,
-    task: input.task ?? undefined,
-  };
-}

@@ -43,13 +43,15 @@ export async function touchToken(db: Db, id: string): Promise<void> {
     .execute();
 }
 
-export function revokeToken(db: Db, id: string): Promise<TokenRow> {
+/** Undefined when it was revoked before. */
+export function revokeToken(db: Db, id: string): Promise<TokenRow | undefined> {
   return db
     .updateTable('apiToken')
-    .set({ revokedAt: sql`coalesce(revoked_at, now())` })
+    .set({ revokedAt: sql`now()` })
     .where('id', '=', id)
+    .where('revokedAt', 'is', null)
     .returning(columns)
-    .executeTakeFirstOrThrow();
+    .executeTakeFirst();
 }
 
 /** Tokens of a project that still work, by name. */

@@ -1,8 +1,10 @@
 /** API tokens: a random secret, shown once, kept only as its SHA-256. */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { changing, type LedgerEntry } from '../ledger/ledger.ts';
 import { checkName } from '../name/name.ts';
 import { brokenConstraint } from '../platform/database.ts';
+import type { LedgerEventType } from '../platform/database.types.ts';
 import { ConflictError, NotFoundError, ValidationError, type Role } from '../platform/errors.ts';
 import { newId } from '../platform/id.ts';
 import type { Platform } from '../platform/platform.ts';
@@ -32,14 +34,19 @@ export async function createToken(
   }
   const secret = PREFIX + randomBytes(32).toString('base64url');
   try {
-    const token = await queries.insertToken(platform.db, {
-      id: newId(),
-      projectId: project.id,
-      name,
-      role: input.role,
-      hash: hashOf(secret),
-      createdByName: viewer.name,
-      expiresAt: input.expiresAt,
+    const token = await changing(platform, project.id, viewer, async (tx, append) => {
+      const row = await queries.insertToken(tx, {
+        id: newId(),
+        projectId: project.id,
+        name,
+        role: input.role,
+        hash: hashOf(secret),
+        createdByName: viewer.name,
+        expiresAt: input.expiresAt,
+      });
+      const { role, expiresAt } = input;
+      await append(tokenEvent('TOKEN_CREATED', row, { role, expiresAt }));
+      return row;
     });
     return { token, secret };
   } catch (error) {
@@ -57,9 +64,22 @@ export async function revokeToken(platform: Platform, viewer: Viewer, id: string
   const found = await queries.findToken(platform.db, id);
   if (!found) throw new NotFoundError('Token');
   requireRole(viewer, found.projectId, 'ADMIN', 'Token');
-  const token = await queries.revokeToken(platform.db, id);
+  const token = await changing(platform, found.projectId, viewer, async (tx, append) => {
+    const revoked = await queries.revokeToken(tx, id);
+    if (revoked) await append(tokenEvent('TOKEN_REVOKED', revoked, {}));
+    return revoked;
+  });
   platform.announce('token', id);
-  return token;
+  return token ?? ((await queries.findToken(platform.db, id)) as ApiToken);
+}
+
+/** Never of its secret. */
+function tokenEvent(
+  type: LedgerEventType,
+  { id, name }: ApiToken,
+  data: Readonly<Record<string, unknown>>,
+): LedgerEntry {
+  return { type, subject: { type: 'ApiToken', id }, data: { name, ...data } };
 }
 
 export interface Authenticator {

@@ -60,6 +60,43 @@ export function listArms(db: Db, deploymentIds: readonly string[]): Promise<ArmR
     .execute();
 }
 
+export function lockDeployment(db: Db, id: string): Promise<DeploymentRow | undefined> {
+  return db.selectFrom('deployment').selectAll().where('id', '=', id).forUpdate().executeTakeFirst();
+}
+
+/** The arms of a deployment with what they serve, by name. */
+export function listArmRecords(db: Db, deploymentId: string) {
+  return db
+    .selectFrom('arm as a')
+    .innerJoin('version as v', 'v.id', 'a.versionId')
+    .innerJoin('model as m', 'm.id', 'v.modelId')
+    .select(['a.name', 'a.role', 'a.weight', 'v.id as version', 'm.name as model', 'v.number'])
+    .where('a.deploymentId', '=', deploymentId)
+    .orderBy('a.name')
+    .execute();
+}
+
+/** A deployment and a version of a model that it serves. */
+export type PlacedDeployment = DeploymentRow & { readonly versionId: string; readonly modelId: string };
+
+/** Those that are not STOPPED, by name; once for each of the versions that it serves. */
+export function listPlaced(
+  db: Db,
+  of: { versionIds: readonly string[] } | { modelIds: readonly string[] },
+): Promise<PlacedDeployment[]> {
+  const placed = db
+    .selectFrom('deployment as d')
+    .innerJoin('arm as a', 'a.deploymentId', 'd.id')
+    .innerJoin('version as v', 'v.id', 'a.versionId')
+    .selectAll('d')
+    .select(['v.id as versionId', 'v.modelId'])
+    .where('d.state', '<>', 'STOPPED')
+    .orderBy('d.name');
+  return 'versionIds' in of
+    ? placed.where('v.id', 'in', of.versionIds).execute()
+    : placed.where('v.modelId', 'in', of.modelIds).execute();
+}
+
 /** Changes the state if it is still one of `from`; undefined when it is not. */
 export function changeState(
   db: Db,

@@ -11,9 +11,17 @@ export function isComingUp(state: DeploymentState): boolean {
   return state === 'PENDING' || state === 'PROVISIONING';
 }
 
-/** Whether undeploying it means anything. */
+/** States in which undeploying means anything. */
+export const stoppable: readonly DeploymentState[] = [
+  'PENDING',
+  'PROVISIONING',
+  'LIVE',
+  'DEGRADED',
+  'FAILED',
+];
+
 export function isStoppable(state: DeploymentState): boolean {
-  return state !== 'STOPPING' && state !== 'STOPPED';
+  return stoppable.includes(state);
 }
 
 /**

@@ -3,17 +3,22 @@ import { may, requireRole, type Viewer } from '../access/access.ts';
 import { checkName, shown } from '../name/name.ts';
 import { beginOperation } from '../operation/operation.ts';
 import { cancelOperation } from '../operation/operation.queries.ts';
-import { toPage, toPageRequest, type Page } from '../paging/paging.ts';
+import { toPage, toPageRequest, type Page, type PageArgs } from '../paging/paging.ts';
 import { brokenConstraint } from '../platform/database.ts';
-import type { InvalidOutputPolicy } from '../platform/database.types.ts';
+import type { DeploymentState, InvalidOutputPolicy } from '../platform/database.types.ts';
 import { ConflictError, NotFoundError, NotReadyError, ValidationError } from '../platform/errors.ts';
 import { isId, newId } from '../platform/id.ts';
 import type { Platform } from '../platform/platform.ts';
 import { findProject, getProject } from '../project/project.ts';
-import { resolveVersion } from '../version/version.ts';
+import { changing, sequenceAt } from '../ledger/ledger.ts';
+import { findEventAt } from '../ledger/ledger.queries.ts';
+import { resolveVersion } from '../version/resolve.ts';
+import { holdVersion } from '../version/version.queries.ts';
 import { provisionJob, stopJob } from './deployment.jobs.ts';
 import * as queries from './deployment.queries.ts';
-import { isStoppable } from './deployment.state.ts';
+import { deploymentEvent, type ArmRecord, type DeploymentRecord } from './deployment.events.ts';
+import { enter } from './transition.ts';
+import { isStoppable, stoppable } from './deployment.state.ts';
 
 export type Deployment = queries.DeploymentRow;
 export type Arm = queries.ArmRow;
@@ -45,7 +50,7 @@ export async function createDeployment(
   const name = checkName(['name'], input.name);
   checkRange(['replicas'], input.replicas, MAX_REPLICAS);
   checkRange(['threads'], input.threads, MAX_THREADS);
-  const version = await resolveVersion(platform, viewer, ['version'], input.version);
+  const version = await resolveVersion(platform, viewer, ['version'], input.version, project);
   if (version.projectId !== project.id)
     throw new NotFoundError(`Version ${input.version} in project ${project.name}`);
   if (version.status !== 'READY') {
@@ -54,6 +59,9 @@ export async function createDeployment(
       version.status === 'PENDING' || version.status === 'INGESTING' ? 1_000 : null,
       version.statusReason ?? 'Watch Version.operation until it has ended.',
     );
+  }
+  if (version.archivedAt) {
+    throw new ConflictError(`Version ${version.number} is archived.`, 'archived', 'Unarchive it first.');
   }
   try {
     return await insert(platform, viewer, project.id, { ...input, name }, version.id);
@@ -74,8 +82,9 @@ async function insert(
   input: CreateDeployment,
   versionId: string,
 ): Promise<Deployment> {
-  const deployment = await platform.database.db.transaction().execute(async (tx) => {
+  const deployment = await changing(platform, projectId, viewer, async (tx, append) => {
     const id = newId();
+    if (!(await holdVersion(tx, versionId))) throw new NotFoundError(`Version ${input.version}`);
     const operation = await beginOperation(tx, viewer, {
       projectId,
       kind: provisionJob.name,
@@ -103,6 +112,7 @@ async function insert(
       weight: 1,
     } as const;
     await queries.insertArm(tx, arm);
+    await append(await deploymentEvent(tx, 'DEPLOYMENT_CREATED', row));
     return row;
   });
   await enqueue(platform, provisionJob, deployment);
@@ -147,12 +157,10 @@ export async function undeploy(platform: Platform, viewer: Viewer, ref: string):
       total: null,
     });
     if (deployment.operationId) await cancelOperation(tx, deployment.operationId);
-    return queries.changeState(tx, deployment.id, ['PENDING', 'PROVISIONING', 'LIVE', 'DEGRADED', 'FAILED'], {
-      state: 'STOPPING',
-      stateReason: null,
-      operationId: operation.id,
-    });
+    const change = { state: 'STOPPING', stateReason: null, operationId: operation.id } as const;
+    return enter(tx, deployment.id, stoppable, change, viewer);
   });
+  platform.announce('ledger', deployment.projectId);
   if (!stopping) return getDeployment(platform, viewer, deployment.id);
   await enqueue(platform, stopJob, stopping);
   return stopping;
@@ -201,11 +209,44 @@ export async function resolveDeployment(
 export async function listDeployments(
   platform: Platform,
   projectId: string,
-  args: { first?: number | null | undefined; after?: string | null | undefined },
+  args: PageArgs,
 ): Promise<Page<Deployment>> {
   const request = toPageRequest(args, 2);
   const id = request.after?.[1];
   if (id !== undefined && !isId(id))
     throw ValidationError.of(['after'], 'a cursor of this connection', 'something else');
   return toPage(await queries.listDeployments(platform.db, projectId, request), request);
+}
+
+/** A deployment as it was. */
+export interface DeploymentSnapshot {
+  readonly at: Date;
+  readonly projectId: string;
+  readonly state: DeploymentState;
+  readonly stateReason: string | null;
+  readonly arms: readonly ArmRecord[];
+}
+
+/**
+ * A deployment's state and arms at a time, as the ledger has them; undefined before it was created.
+ * @throws ValidationError for a time that is still to come.
+ */
+export async function deploymentAt(
+  platform: Platform,
+  { id, projectId }: Deployment,
+  time: Date,
+): Promise<DeploymentSnapshot | undefined> {
+  const sequence = await sequenceAt(platform, projectId, ['time'], time);
+  const event = await findEventAt(platform.db, id, sequence);
+  if (!event) return undefined;
+  const { state, reason, arms } = event.data as unknown as DeploymentRecord;
+  return { at: time, projectId, state, stateReason: reason, arms };
+}
+
+/** Where a version, or a version of a model, is deployed: those that are not STOPPED, by name. */
+export function listDeploymentsOf(
+  platform: Platform,
+  versions: { versionIds: readonly string[] } | { modelIds: readonly string[] },
+): Promise<queries.PlacedDeployment[]> {
+  return queries.listPlaced(platform.db, versions);
 }

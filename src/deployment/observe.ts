@@ -1,6 +1,7 @@
 /** Brings a deployment's state in line with its replicas'. */
 import { observedState } from './deployment.state.ts';
-import { changeState, findDeployments, touchDeployment } from './deployment.queries.ts';
+import { findDeployments, touchDeployment } from './deployment.queries.ts';
+import { enter } from './transition.ts';
 import type { Platform } from '../platform/platform.ts';
 import { listReplicas } from '../replica/replica.queries.ts';
 
@@ -17,10 +18,11 @@ export async function observe(platform: Platform, deploymentId: string): Promise
   const isNew =
     observed && (observed.state !== deployment.state || observed.reason !== deployment.stateReason);
   if (isNew) {
-    await changeState(platform.db, deploymentId, [deployment.state], {
-      state: observed.state,
-      stateReason: observed.reason,
-    });
+    const change = { state: observed.state, stateReason: observed.reason };
+    await platform.database.db
+      .transaction()
+      .execute((tx) => enter(tx, deploymentId, [deployment.state], change));
+    platform.announce('ledger', deployment.projectId);
   } else {
     await touchDeployment(platform.db, deploymentId);
   }

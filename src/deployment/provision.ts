@@ -1,6 +1,6 @@
 /** Provisioning and stopping, as the jobs do them. Safe to run twice and to be killed at any line. */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Running } from '../operation/operation.ts';
+import type { Operation, Running } from '../operation/operation.ts';
 import { isUnderWay } from '../operation/operation.queries.ts';
 import { provisionJob } from './deployment.jobs.ts';
 import type { Db } from '../platform/database.ts';
@@ -12,6 +12,7 @@ import { REPLICA_PROTOCOL_VERSION } from '../inference/replica-status.ts';
 import type { ReplicaKeeper } from '../replica/keeper.ts';
 import { drainReplicas, insertReplica, listReplicas, type ReplicaRow } from '../replica/replica.queries.ts';
 import * as queries from './deployment.queries.ts';
+import { enter } from './transition.ts';
 
 /** The version cannot be served on this host; its words are for the person who deployed it. */
 class ProvisioningError extends DomainError {
@@ -26,12 +27,13 @@ const MAX_RESTARTS = 3;
 export async function provision(platform: Platform, keeper: ReplicaKeeper, running: Running): Promise<void> {
   const { operation, signal: cancelled } = running;
   const id = operation.subjectId;
-  const deployment = await queries.changeState(platform.db, id, ['PENDING', 'PROVISIONING'], {
-    state: 'PROVISIONING',
-    stateReason: null,
-  });
+  const deployment = await platform.database.db
+    .transaction()
+    .execute((tx) =>
+      enter(tx, id, ['PENDING', 'PROVISIONING'], { state: 'PROVISIONING', stateReason: null }),
+    );
   if (!deployment) return;
-  platform.announce('deployment', id);
+  announce(platform, operation);
   await running.log(`Starting ${deployment.desiredReplicas} replica(s) on ${platform.config.HOST_ID}.`);
   for (;;) {
     keeper.hurry();
@@ -47,9 +49,14 @@ export async function provision(platform: Platform, keeper: ReplicaKeeper, runni
   }
   await running.log('All replicas are ready.');
   await running.finish(async (tx) => {
-    await queries.changeState(tx, id, ['PROVISIONING'], { state: 'LIVE', stateReason: null });
+    await enter(tx, id, ['PROVISIONING'], { state: 'LIVE', stateReason: null });
   });
-  platform.announce('deployment', id);
+  announce(platform, operation);
+}
+
+function announce(platform: Platform, about: { subjectId: string; projectId: string }): void {
+  platform.announce('deployment', about.subjectId);
+  platform.announce('ledger', about.projectId);
 }
 
 async function wantReplicas(platform: Platform, deploymentId: string, desired: number): Promise<void> {
@@ -89,15 +96,13 @@ function giveUpOn(replicas: readonly ReplicaRow[]): void {
 export async function failProvisioning(
   platform: Platform,
   tx: Db,
-  deploymentId: string,
+  operation: Operation,
   reason: string,
 ): Promise<() => Promise<void>> {
-  await queries.changeState(tx, deploymentId, ['PENDING', 'PROVISIONING'], {
-    state: 'FAILED',
-    stateReason: reason,
-  });
-  await drainReplicas(tx, deploymentId);
-  return async () => platform.announce('deployment', deploymentId);
+  await drainReplicas(tx, operation.subjectId);
+  const change = { state: 'FAILED', stateReason: reason } as const;
+  await enter(tx, operation.subjectId, ['PENDING', 'PROVISIONING'], change);
+  return async () => announce(platform, operation);
 }
 
 /** Whether no provisioning of the deployment runs any more, which could still add a replica. */
@@ -123,9 +128,9 @@ export async function stop(platform: Platform, keeper: ReplicaKeeper, running: R
     await delay(LOOK_MS, undefined, { signal: running.signal });
   }
   await running.finish(async (tx) => {
-    await queries.changeState(tx, id, ['STOPPING'], { state: 'STOPPED', stateReason: null });
+    await enter(tx, id, ['STOPPING'], { state: 'STOPPED', stateReason: null });
   });
-  platform.announce('deployment', id);
+  announce(platform, running.operation);
 }
 
 function killLocal(platform: Platform, replicas: readonly ReplicaRow[]): void {

@@ -1,13 +1,16 @@
 /** Models: named things that have versions. */
 import { may, requireRole, type Viewer } from '../access/access.ts';
-import { checkName, checkText, shown } from '../name/name.ts';
-import { toPageRequest, type Page } from '../paging/paging.ts';
+import { isDeepStrictEqual } from 'node:util';
+import { changing, type LedgerEntry } from '../ledger/ledger.ts';
+import { checkName, checkText } from '../name/name.ts';
+import { toPageRequest, type Page, type PageArgs } from '../paging/paging.ts';
 import { brokenConstraint } from '../platform/database.ts';
-import type { TagRecord } from '../platform/database.types.ts';
-import { ConflictError, NotFoundError, ValidationError } from '../platform/errors.ts';
+import type { LedgerEventType, TagRecord } from '../platform/database.types.ts';
+import { ConflictError, NotFoundError } from '../platform/errors.ts';
 import { newId } from '../platform/id.ts';
 import type { Platform } from '../platform/platform.ts';
 import { getProject } from '../project/project.ts';
+import { changeTags, checkTags } from '../tag/tag.ts';
 import * as queries from './model.queries.ts';
 
 export type Model = queries.ModelRow;
@@ -28,14 +31,18 @@ export async function createModel(
   const description = checkText(['description'], input.description);
   const tags = checkTags(['tags'], input.tags);
   try {
-    return await queries.insertModel(platform.db, {
-      id: newId(),
-      projectId: project.id,
-      name,
-      description,
-      tags: JSON.stringify(tags),
-      createdByName: viewer.name,
-      createdByKind: viewer.kind,
+    return await changing(platform, project.id, viewer, async (tx, append) => {
+      const model = await queries.insertModel(tx, {
+        id: newId(),
+        projectId: project.id,
+        name,
+        description,
+        tags: JSON.stringify(tags),
+        createdByName: viewer.name,
+        createdByKind: viewer.kind,
+      });
+      await append(modelEvent('MODEL_CREATED', model, { description, tags }));
+      return model;
     });
   } catch (error) {
     if (brokenConstraint(error) !== 'model_name_key') throw error;
@@ -43,29 +50,49 @@ export async function createModel(
   }
 }
 
-const MAX_TAGS = 50;
-const MAX_TAG_VALUE = 200;
+export interface UpdateModel {
+  readonly modelId: string;
+  /** null takes it away, undefined leaves it. */
+  readonly description: string | null | undefined;
+  /** Added, or given their new value. */
+  readonly tags: readonly TagRecord[];
+  readonly removeTags: readonly string[];
+}
 
-function checkTags(path: readonly string[], tags: readonly TagRecord[]): TagRecord[] {
-  if (tags.length > MAX_TAGS) throw ValidationError.of(path, `at most ${MAX_TAGS} tags`, String(tags.length));
-  const seen = new Set<string>();
-  return tags.map((tag, index) => {
-    const at = [...path, String(index)];
-    const key = checkName([...at, 'key'], tag.key);
-    if (seen.has(key)) throw ValidationError.of([...at, 'key'], 'each key once', shown(key));
-    seen.add(key);
-    const value = checkText([...at, 'value'], tag.value) ?? '';
-    if (value.length > MAX_TAG_VALUE) {
-      throw ValidationError.of([...at, 'value'], `at most ${MAX_TAG_VALUE} characters`, `${value.length}`);
-    }
-    return { key, value };
+/**
+ * Changes what is written beside a model. Its name stays: references hold it.
+ * @throws NotFoundError, ForbiddenError (needs AUTHOR), ValidationError.
+ */
+export async function updateModel(platform: Platform, viewer: Viewer, input: UpdateModel): Promise<Model> {
+  const found = await getModel(platform, viewer, input.modelId);
+  requireRole(viewer, found.projectId, 'AUTHOR', `Model ${found.name}`);
+  const description = checkText(['description'], input.description);
+  return changing(platform, found.projectId, viewer, async (tx, append) => {
+    const model = await queries.lockModel(tx, found.id);
+    if (!model) throw new NotFoundError(`Model ${found.name}`);
+    const row = await queries.updateModel(tx, model.id, {
+      description: input.description === undefined ? model.description : description,
+      tags: changeTags(model.tags, { set: input.tags, remove: input.removeTags }),
+    });
+    if (row.description === model.description && isDeepStrictEqual(row.tags, model.tags)) return row;
+    await append(modelEvent('MODEL_UPDATED', row, { description: row.description, tags: row.tags }));
+    return row;
   });
+}
+
+/** An event of a model, with its name in the data. */
+export function modelEvent(
+  type: LedgerEventType,
+  { id, name }: Model,
+  data: Readonly<Record<string, unknown>>,
+): LedgerEntry {
+  return { type, subject: { type: 'Model', id }, modelId: id, data: { name, ...data } };
 }
 
 /** @throws NotFoundError when it does not exist for the viewer. */
 export async function getModel(platform: Platform, viewer: Viewer, id: string): Promise<Model> {
   const [model] = await queries.findModels(platform.db, [id]);
-  if (!model || !may(viewer, model.projectId, 'READER')) throw new NotFoundError('Model');
+  if (!model || model.deletedAt || !may(viewer, model.projectId, 'READER')) throw new NotFoundError('Model');
   return model;
 }
 
@@ -81,7 +108,7 @@ export function findModel(platform: Platform, projectId: string, name: string): 
 export async function listModels(
   platform: Platform,
   projectId: string,
-  args: { first?: number | null | undefined; after?: string | null | undefined },
+  args: PageArgs,
 ): Promise<Page<queries.ListedModel>> {
   const request = toPageRequest(args, 1);
   return queries.listModels(platform.database, projectId, request);

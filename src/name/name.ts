@@ -1,5 +1,6 @@
 /** Names that people give to things: they stand in references and URLs, so what they may hold is narrow. */
 import { ValidationError } from '../platform/errors.ts';
+import { mixedScripts, mixesDigits } from './script.ts';
 
 const MAX_NAME = 100;
 const MAX_TEXT = 10_000;
@@ -12,7 +13,8 @@ export function shown(value: string): string {
 }
 
 /**
- * A name in Unicode's NFC form: 1 to 100 letters, digits, `.`, `_` and `-`, starting with a letter or digit.
+ * A name in Unicode's NFC form: 1 to 100 letters, digits, `.`, `_` and `-`, starting with a letter or digit, all letters
+ * of one script, nothing invisible: two names that look the same are the same.
  * @throws ValidationError at `path`.
  */
 export function checkName(path: readonly string[], value: string): string {
@@ -28,7 +30,38 @@ export function checkName(path: readonly string[], value: string): string {
       shown(value),
     );
   }
+  checkLooks(path, name);
   return name;
+}
+
+/** @throws ValidationError for a name that is made to look like another, or could be. */
+function checkLooks(path: readonly string[], name: string): void {
+  if (/^[\x21-\x7e]+$/.test(name)) return;
+  // Wide, raised, circled and the like; the vowels of Thai and Lao that fall apart are how these are written.
+  const plain = name.replaceAll(/[^\u0e33\u0eb3]/gu, (letter) => letter.normalize('NFKC'));
+  if (plain !== name) throw ValidationError.of(path, `plain letters, as in ${shown(plain)}`, shown(name));
+  const invisible = /\p{Default_Ignorable_Code_Point}/u.exec(name)?.[0];
+  if (invisible !== undefined) {
+    throw ValidationError.of(
+      path,
+      'only characters that can be seen',
+      `${codeOf(invisible)} in ${shown(name)}`,
+    );
+  }
+  const mixed = mixedScripts(name);
+  if (mixed) {
+    const found = mixed
+      .map(({ letter, script }) => `"${letter}" (${codeOf(letter)}, ${script})`)
+      .join(' and ');
+    throw ValidationError.of(path, 'letters of one script', found, {
+      hint: 'Letters of several scripts look alike, so a name could pass for another.',
+    });
+  }
+  if (mixesDigits(name)) throw ValidationError.of(path, 'digits of one system', shown(name));
+}
+
+function codeOf(letter: string): string {
+  return `U+${(letter.codePointAt(0) as number).toString(16).toUpperCase().padStart(4, '0')}`;
 }
 
 /**

@@ -3,6 +3,7 @@
  * whoever gets the job claims the row, keeps the claim alive, and ends it. A claim that falls silent is taken over.
  */
 import { requireRole, type Actor, type Viewer } from '../access/access.ts';
+import { changing } from '../ledger/ledger.ts';
 import { isDatabaseAway, type Db } from '../platform/database.ts';
 import { ConflictError, DomainError, NotFoundError } from '../platform/errors.ts';
 import { newId } from '../platform/id.ts';
@@ -50,7 +51,13 @@ export async function cancelOperation(platform: Platform, viewer: Viewer, id: st
       'Deploy the version again.',
     );
   }
-  const changed = await queries.cancelOperation(platform.db, id);
+  const changed = await changing(platform, operation.projectId, viewer, async (tx, append) => {
+    const row = await queries.cancelOperation(tx, id);
+    const { kind } = operation;
+    const subject = { type: 'Operation', id } as const;
+    if (row) await append({ type: 'OPERATION_CANCEL_REQUESTED', subject, data: { kind } });
+    return row;
+  });
   if (changed) platform.announce('operation', id);
   return changed ?? getOperation(platform, viewer, id);
 }

@@ -7,6 +7,12 @@ export interface PageRequest {
   readonly after: readonly string[] | undefined;
 }
 
+/** What a caller asks for. */
+export interface PageArgs {
+  readonly first?: number | null | undefined;
+  readonly after?: string | null | undefined;
+}
+
 export interface Page<T> {
   readonly items: readonly T[];
   readonly hasNextPage: boolean;
@@ -25,10 +31,7 @@ export function toCursor(key: readonly string[]): string {
  * @param keys how many parts a cursor of this connection has.
  * @throws ValidationError for a size outside 1 to 100 or a cursor that this connection did not hand out.
  */
-export function toPageRequest(
-  args: { first?: number | null | undefined; after?: string | null | undefined },
-  keys: number,
-): PageRequest {
+export function toPageRequest(args: PageArgs, keys: number): PageRequest {
   const first = args.first ?? 20;
   if (!Number.isInteger(first) || first < 1 || first > MAX_PAGE) {
     throw ValidationError.of(['first'], `a page size from 1 to ${MAX_PAGE}`, String(first));

@@ -11,6 +11,18 @@ export type Generated<T> = T extends ColumnType<infer S, infer I, infer U>
 
 export type Timestamp = ColumnType<Date, Date | string, Date | string>;
 
+export interface Alias {
+  id: string;
+  modelId: string;
+  movedAt: Timestamp;
+  movedByKind: import('./database.types.ts').ActorKind;
+  movedByName: string;
+  name: string;
+  projectId: string;
+  protected: Generated<boolean>;
+  versionId: string | null;
+}
+
 export interface ApiToken {
   createdAt: Generated<Timestamp>;
   createdByName: string;
@@ -61,10 +73,31 @@ export interface Installation {
   singleton: Generated<boolean>;
 }
 
+export interface LedgerCounter {
+  at: Generated<Timestamp>;
+  projectId: string;
+  sequence: Generated<import('./database.types.ts').Int8>;
+}
+
+export interface LedgerEvent {
+  actorKind: import('./database.types.ts').ActorKind;
+  actorName: string;
+  at: Timestamp;
+  data: import('./database.types.ts').JsonColumn<Record<string, unknown>>;
+  id: string;
+  modelId: string | null;
+  projectId: string;
+  sequence: import('./database.types.ts').Int8;
+  subjectId: string;
+  subjectType: import('./database.types.ts').LedgerSubject;
+  type: import('./database.types.ts').LedgerEventType;
+}
+
 export interface Model {
   createdAt: Generated<Timestamp>;
   createdByKind: import('./database.types.ts').ActorKind;
   createdByName: string;
+  deletedAt: Timestamp | null;
   description: string | null;
   id: string;
   lastNumber: Generated<number>;
@@ -140,23 +173,30 @@ export interface Replica {
 }
 
 export interface Version {
+  archivedAt: Timestamp | null;
   authorKind: import('./database.types.ts').ActorKind;
   authorName: string;
   bytes: import('./database.types.ts').Int8;
   createdAt: Generated<Timestamp>;
+  deletedAt: Timestamp | null;
   digest: string;
   format: string;
+  generation: Generated<number>;
   givenSignature: import('./database.types.ts').JsonColumn<import('../signature/signature.ts').GivenSignature> | null;
   id: string;
   message: string | null;
+  metadata: import('./database.types.ts').JsonColumn<Record<string, unknown>> | null;
   modelFile: string | null;
   modelId: string;
   number: number;
-  operationId: string;
+  operationId: string | null;
+  origin: Generated<import('./database.types.ts').VersionOrigin>;
+  originVersionId: string | null;
   projectId: string;
   signature: import('./database.types.ts').JsonColumn<import('../signature/signature.ts').Signature> | null;
   status: Generated<import('./database.types.ts').VersionStatus>;
   statusReason: string | null;
+  tags: Generated<import('./database.types.ts').JsonColumn<import('./database.types.ts').TagRecord[]>>;
 }
 
 export interface VersionArtifact {
@@ -165,17 +205,35 @@ export interface VersionArtifact {
   digest: string;
   mediaType: string;
   path: string;
+  projectId: string | null;
   role: import('./database.types.ts').ArtifactRole;
   transform: string | null;
   versionId: string;
 }
 
+export interface VersionMetric {
+  name: string;
+  projectId: string;
+  source: Generated<import('./database.types.ts').MetricSource>;
+  value: number;
+  versionId: string;
+}
+
+export interface VersionParent {
+  ordinal: number;
+  parentId: string;
+  versionId: string;
+}
+
 export interface DB {
+  alias: Alias;
   apiToken: ApiToken;
   arm: Arm;
   blob: Blob;
   deployment: Deployment;
   installation: Installation;
+  ledgerCounter: LedgerCounter;
+  ledgerEvent: LedgerEvent;
   model: Model;
   operation: Operation;
   operationLog: OperationLog;
@@ -183,4 +241,6 @@ export interface DB {
   replica: Replica;
   version: Version;
   versionArtifact: VersionArtifact;
+  versionMetric: VersionMetric;
+  versionParent: VersionParent;
 }

@@ -62,3 +62,46 @@ export const replicaStates = [
   'EXITED',
 ] as const;
 export type ReplicaState = (typeof replicaStates)[number];
+
+/** Where a version came from. */
+export const versionOrigins = ['UPLOADED', 'RESTORED'] as const;
+export type VersionOrigin = (typeof versionOrigins)[number];
+
+/** Who says a version's metric. */
+export const metricSources = ['REPORTED'] as const;
+export type MetricSource = (typeof metricSources)[number];
+
+/** Everything that can change; `DEPLOYMENT_` and `VERSION_` events that name a state say that it was entered. */
+export const ledgerEventTypes = [
+  'PROJECT_CREATED',
+  'TOKEN_CREATED',
+  'TOKEN_REVOKED',
+  'MODEL_CREATED',
+  'MODEL_UPDATED',
+  'MODEL_DELETED',
+  'VERSION_CREATED',
+  'VERSION_INGESTING',
+  'VERSION_READY',
+  'VERSION_REJECTED',
+  'VERSION_UPDATED',
+  'VERSION_ARCHIVED',
+  'VERSION_UNARCHIVED',
+  'VERSION_DELETED',
+  'ALIAS_MOVED',
+  'ALIAS_PROTECTED',
+  'ALIAS_UNPROTECTED',
+  'ALIAS_DELETED',
+  'DEPLOYMENT_CREATED',
+  'DEPLOYMENT_PROVISIONING',
+  'DEPLOYMENT_LIVE',
+  'DEPLOYMENT_DEGRADED',
+  'DEPLOYMENT_FAILED',
+  'DEPLOYMENT_STOPPING',
+  'DEPLOYMENT_STOPPED',
+  'OPERATION_CANCEL_REQUESTED',
+] as const;
+export type LedgerEventType = (typeof ledgerEventTypes)[number];
+
+/** What kind of thing an event is about. */
+export type LedgerSubject =
+  'Project' | 'ApiToken' | 'Model' | 'Version' | 'Alias' | 'Deployment' | 'Operation';

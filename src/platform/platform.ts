@@ -15,5 +15,5 @@ export interface Platform {
   readonly queue: Producer;
   readonly store: ArtifactStore;
   /** Tells everybody that an entity changed; call it after the commit. Never throws. */
-  announce(entity: 'version' | 'deployment' | 'operation' | 'token', id: string): void;
+  announce(entity: 'version' | 'deployment' | 'operation' | 'token' | 'ledger', id: string): void;
 }

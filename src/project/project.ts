@@ -1,5 +1,6 @@
 /** Projects: each holds its models, deployments and tokens, and is the boundary of access. */
 import { roleIn, type Viewer } from '../access/access.ts';
+import { changing } from '../ledger/ledger.ts';
 import { checkName, checkText } from '../name/name.ts';
 import { brokenConstraint } from '../platform/database.ts';
 import { ConflictError, ForbiddenError, NotFoundError } from '../platform/errors.ts';
@@ -24,12 +25,21 @@ export async function createProject(
   const name = checkName(['name'], input.name);
   const description = checkText(['description'], input.description);
   try {
-    return await queries.insertProject(platform.db, {
-      id: newId(),
-      name,
-      description,
-      createdByName: viewer.name,
-      createdByKind: viewer.kind,
+    const id = newId();
+    return await changing(platform, id, viewer, async (tx, append) => {
+      const project = await queries.insertProject(tx, {
+        id,
+        name,
+        description,
+        createdByName: viewer.name,
+        createdByKind: viewer.kind,
+      });
+      await append({
+        type: 'PROJECT_CREATED',
+        subject: { type: 'Project', id },
+        data: { name, description },
+      });
+      return project;
     });
   } catch (error) {
     if (brokenConstraint(error) !== 'project_name_key') throw error;

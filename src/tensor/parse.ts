@@ -2,7 +2,7 @@
 import type { Signature, TensorSpec } from '../signature/signature.ts';
 import { cellWriter, type CellWriter } from './cell.ts';
 import { describe, Issues } from './issues.ts';
-import { suggestion } from './nearest.ts';
+import { suggestion } from '../text/nearest.ts';
 import { allocate, elementCount, floats, sameShape, type NamedTensor, type TensorData } from './tensor.ts';
 
 /** What a caller sends for one input; `data` is nested or flat JSON, or the typed array of a binary tensor. */

@@ -3,7 +3,7 @@ import { ValidationError } from '../platform/errors.ts';
 import type { ColumnSpec, Signature, TensorSpec } from '../signature/signature.ts';
 import { cellWriter, type CellWriter } from './cell.ts';
 import { describe, Issues } from './issues.ts';
-import { suggestion } from './nearest.ts';
+import { suggestion } from '../text/nearest.ts';
 import { allocate, elementCount, rowSize, type NamedTensor, type TensorData } from './tensor.ts';
 
 export type Row = Readonly<Record<string, unknown>>;

@@ -2,7 +2,7 @@
 import type { StagedFile } from '../platform/artifact-store.ts';
 import type { Db } from '../platform/database.ts';
 import type { Platform } from '../platform/platform.ts';
-import * as queries from './version.queries.ts';
+import * as queries from './blob.queries.ts';
 
 /**
  * Gives staged files their names in the store and runs `work`, which refers to them, in one transaction.

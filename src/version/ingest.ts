@@ -6,9 +6,13 @@ import { ownName } from '../platform/abandoned.ts';
 import { DomainError } from '../platform/errors.ts';
 import type { Db } from '../platform/database.ts';
 import type { Platform } from '../platform/platform.ts';
+import { appendTo, system } from '../ledger/ledger.ts';
+import { findModels } from '../model/model.queries.ts';
 import { freeBlob, keepFiles } from './blob.ts';
+import { releaseBlobs } from './blob.queries.ts';
 import { inspectOnnx, type InspectionResult } from './inspection.ts';
-import type { Artifact } from './version.ts';
+import type { Artifact, Version } from './version.ts';
+import { versionEvent } from './version.events.ts';
 import * as queries from './version.queries.ts';
 
 /** The upload cannot be served; its words are for the person who uploaded it. */
@@ -23,8 +27,13 @@ export async function ingestVersion(platform: Platform, running: Running): Promi
   const { operation } = running;
   const [version] = await queries.findVersions(platform.db, [operation.subjectId]);
   if (!version || (version.status !== 'PENDING' && version.status !== 'INGESTING')) return;
-  await queries.setVersion(platform.db, version.id, { status: 'INGESTING' });
-  platform.announce('version', version.id);
+  // Not told again by whoever takes it over.
+  if (version.status === 'PENDING') {
+    await platform.database.db.transaction().execute(async (tx) => {
+      await tell(tx, await queries.setVersion(tx, version.id, { status: 'INGESTING' }));
+    });
+    announce(platform, version);
+  }
   const files = await queries.listArtifacts(platform.db, [version.id], 'UPLOADED');
   running.progress(0n, version.bytes, 'reading the model');
   await running.log(`Reading ${files.map((file) => file.path).join(', ')}.`);
@@ -34,11 +43,28 @@ export async function ingestVersion(platform: Platform, running: Running): Promi
     const result = await inspect(platform, running, files, workDir, version.givenSignature);
     if (result.verdict === 'rejected') throw new RejectedError(result.reason);
     for (const warning of result.warnings) await running.log(`Warning: ${warning}`);
-    await accept(platform, running, version.id, result);
+    await accept(platform, running, version, result);
   } finally {
     await rm(workDir, { recursive: true, force: true });
   }
-  platform.announce('version', version.id);
+  announce(platform, version);
+}
+
+function announce(platform: Platform, { id, projectId }: { id: string; projectId: string }): void {
+  platform.announce('version', id);
+  platform.announce('ledger', projectId);
+}
+
+/** Writes into the ledger what a version has become. */
+async function tell(tx: Db, version: Version | undefined): Promise<void> {
+  const [model] = version ? await findModels(tx, [version.modelId]) : [];
+  if (!version || !model || version.status === 'PENDING' || version.status === 'QUARANTINED') return;
+  const reason = version.statusReason;
+  await appendTo(
+    tx,
+    version.projectId,
+    system,
+  )(versionEvent(`VERSION_${version.status}`, model, version, { reason }));
 }
 
 /** Where this host's ingests work, each in a folder of its own. */
@@ -69,7 +95,12 @@ function inspect(
 }
 
 /** The derived graph gets its name, then the version becomes READY in the transaction that ends the operation. */
-async function accept(platform: Platform, running: Running, versionId: string, result: Ready): Promise<void> {
+async function accept(
+  platform: Platform,
+  running: Running,
+  { id: versionId, projectId }: Version,
+  result: Ready,
+): Promise<void> {
   const { served } = result;
   running.signal.throwIfAborted();
   const staged = served ? [await platform.store.stageFile(served.path)] : [];
@@ -81,6 +112,7 @@ async function accept(platform: Platform, running: Running, versionId: string, r
       await queries.insertArtifacts(tx, [
         {
           versionId,
+          projectId,
           role: 'SERVING',
           path: result.modelFile,
           digest: file.digest,
@@ -93,14 +125,15 @@ async function accept(platform: Platform, running: Running, versionId: string, r
     });
   }
   await running.log('The model loads and its signature is known.');
-  await running.finish((tx) =>
-    queries.setVersion(tx, versionId, {
+  await running.finish(async (tx) => {
+    const ready = await queries.setVersion(tx, versionId, {
       status: 'READY',
       statusReason: null,
       signature: result.signature,
       modelFile: result.modelFile,
-    }),
-  );
+    });
+    await tell(tx, ready);
+  });
 }
 
 /** What a failed or cancelled ingest leaves: a REJECTED version that tells why, and no bytes. */
@@ -110,10 +143,11 @@ export async function rejectVersion(
   versionId: string,
   reason: string,
 ): Promise<() => Promise<void>> {
-  await queries.setVersion(tx, versionId, { status: 'REJECTED', statusReason: reason });
-  const digests = await queries.releaseBlobs(tx, versionId);
+  const version = await queries.setVersion(tx, versionId, { status: 'REJECTED', statusReason: reason });
+  const digests = version ? await releaseBlobs(tx, [versionId]) : [];
+  await tell(tx, version);
   return async () => {
     for (const digest of digests) await freeBlob(platform, digest);
-    platform.announce('version', versionId);
+    if (version) announce(platform, version);
   };
 }

@@ -1,16 +1,19 @@
 import { sql, type Insertable, type Selectable } from 'kysely';
 import type { PageRequest } from '../paging/paging.ts';
-import type { Db } from '../platform/database.ts';
-import type { Version, VersionArtifact } from '../platform/database.generated.ts';
+import type { Database, Db, PreparedRead } from '../platform/database.ts';
+import type { VersionArtifact } from '../platform/database.generated.ts';
 import type { ArtifactRole, VersionStatus } from '../platform/database.types.ts';
 import type { Signature } from '../signature/signature.ts';
-import type { VersionRow } from './version.row.ts';
+import {
+  fromPage,
+  pagedColumns,
+  type JoinedPage,
+  type MetricRow,
+  type PagedVersion,
+  type VersionRow,
+} from './version.row.ts';
 
 export type ArtifactRow = Selectable<VersionArtifact>;
-
-export function insertVersion(db: Db, version: Insertable<Version>): Promise<VersionRow> {
-  return db.insertInto('version').values(version).returningAll().executeTakeFirstOrThrow();
-}
 
 export async function insertArtifacts(
   db: Db,
@@ -19,8 +22,60 @@ export async function insertArtifacts(
   await db.insertInto('versionArtifact').values(artifacts).execute();
 }
 
+/** Deleted ones too: what they were can still be told. */
 export function findVersions(db: Db, ids: readonly string[]): Promise<VersionRow[]> {
   return db.selectFrom('version').selectAll().where('id', 'in', ids).execute();
+}
+
+/** Locks a version against being changed, deleted or referred to; undefined when it is deleted. */
+export function lockVersion(db: Db, id: string): Promise<VersionRow | undefined> {
+  return db
+    .selectFrom('version')
+    .selectAll()
+    .where('id', '=', id)
+    .where('deletedAt', 'is', null)
+    .forUpdate()
+    .executeTakeFirst();
+}
+
+/** Keeps a version from being deleted until the transaction ends; false when it is deleted. */
+export async function holdVersion(db: Db, id: string): Promise<boolean> {
+  const row = await db
+    .selectFrom('version')
+    .select('id')
+    .where('id', '=', id)
+    .where('deletedAt', 'is', null)
+    .forKeyShare()
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
+const page: PreparedRead<
+  JoinedPage,
+  [modelId: string, before: number, statuses: readonly VersionStatus[] | null, limit: number],
+  PagedVersion[]
+> = {
+  name: 'version.page',
+  text: `
+    select ${pagedColumns}
+    from version v
+    where v.model_id = $1 and v.number < $2 and v.deleted_at is null and ($3::text[] is null or v.status = any($3))
+    order by v.number desc
+    limit $4`,
+  shape: (rows) => rows.map(fromPage),
+};
+
+const BEYOND_ALL = 2 ** 31 - 1;
+
+/** Newest first, one row more than asked for. */
+export function listVersions(
+  database: Database,
+  modelId: string,
+  statuses: readonly VersionStatus[] | null,
+  request: PageRequest,
+): Promise<PagedVersion[]> {
+  const before = request.after ? Number(request.after[0]) : BEYOND_ALL;
+  return database.read(page, [modelId, before, statuses, request.first + 1]);
 }
 
 export function findVersionByNumber(
@@ -33,19 +88,36 @@ export function findVersionByNumber(
     .selectAll()
     .where('modelId', '=', modelId)
     .where('number', '=', number)
+    .where('deletedAt', 'is', null)
     .executeTakeFirst();
 }
 
-/** Newest first, one row more than asked for. */
-export function listVersions(db: Db, modelId: string, page: PageRequest): Promise<VersionRow[]> {
+export function findLatestVersion(db: Db, modelId: string): Promise<VersionRow | undefined> {
   return db
     .selectFrom('version')
     .selectAll()
     .where('modelId', '=', modelId)
-    .$if(page.after !== undefined, (query) => query.where('number', '<', Number(page.after?.[0])))
+    .where('deletedAt', 'is', null)
     .orderBy('number', 'desc')
-    .limit(page.first + 1)
-    .execute();
+    .limit(1)
+    .executeTakeFirst();
+}
+
+/** Versions as they come in a page, in no order. */
+export async function findPaged(db: Db, ids: readonly string[]): Promise<PagedVersion[]> {
+  const { rows } = await sql<JoinedPage>`
+    select ${sql.raw(pagedColumns)} from version v where v.id = any(${ids})`.execute(db);
+  return rows.map(snakeKeys).map(fromPage);
+}
+
+/** The camel case plugin renames what the raw statement selects. */
+function snakeKeys(row: JoinedPage): JoinedPage {
+  return Object.fromEntries(
+    Object.entries(row).map(([key, value]) => [
+      key.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
+      value as unknown,
+    ]),
+  ) as unknown as JoinedPage;
 }
 
 export function listArtifacts(
@@ -62,6 +134,19 @@ export function listArtifacts(
     .execute();
 }
 
+/** By name. */
+export function listMetrics(
+  db: Db,
+  versionIds: readonly string[],
+): Promise<(MetricRow & { versionId: string })[]> {
+  return db
+    .selectFrom('versionMetric')
+    .select(['versionId', 'name', 'value', 'source'])
+    .where('versionId', 'in', versionIds)
+    .orderBy('name')
+    .execute();
+}
+
 /** Forgets a derived graph of an earlier attempt. */
 export async function deleteServing(db: Db, versionId: string): Promise<void> {
   await db
@@ -71,90 +156,18 @@ export async function deleteServing(db: Db, versionId: string): Promise<void> {
     .execute();
 }
 
-export async function setVersion(
+/** Moves a version on while it is being read; undefined when that is over. */
+export function setVersion(
   db: Db,
   id: string,
   change: { status: VersionStatus; statusReason?: string | null; signature?: Signature; modelFile?: string },
-): Promise<void> {
+): Promise<VersionRow | undefined> {
   const { signature, ...rest } = change;
-  await db
+  return db
     .updateTable('version')
     .set({ ...rest, ...(signature ? { signature: JSON.stringify(signature) } : {}) })
     .where('id', '=', id)
     .where('status', 'in', ['PENDING', 'INGESTING'])
-    .execute();
-}
-
-/** Lets go of a version's bytes, both as they came and as derived. Returns what it held. */
-export async function releaseBlobs(db: Db, versionId: string): Promise<string[]> {
-  const held = await db
-    .selectFrom('versionArtifact')
-    .select('blobDigest')
-    .where('versionId', '=', versionId)
-    .where('blobDigest', 'is not', null)
-    .execute();
-  await db
-    .updateTable('versionArtifact')
-    .set({ blobDigest: null })
-    .where('versionId', '=', versionId)
-    .execute();
-  return [...new Set(held.map((row) => row.blobDigest as string))];
-}
-
-/** Writes down that bytes are coming, in a transaction of its own, before they get their name in the store. */
-export async function announceBlobs(
-  db: Db,
-  blobs: readonly { digest: string; bytes: number }[],
-): Promise<void> {
-  await db
-    .insertInto('blob')
-    .values(blobs)
-    .onConflict((conflict) => conflict.column('digest').doUpdateSet({ touchedAt: sql`now()` }))
-    .execute();
-}
-
-/** Locks blobs (in one order, so that nobody deadlocks) and makes sure that they are there until the commit. */
-export async function holdBlobs(db: Db, blobs: readonly { digest: string; bytes: number }[]): Promise<void> {
-  for (const blob of blobs.toSorted((a, b) => (a.digest < b.digest ? -1 : 1)))
-    await announceBlobs(db, [blob]);
-}
-
-/** Locks one blob; false when it is gone. */
-export async function lockBlob(db: Db, digest: string): Promise<boolean> {
-  const row = await db
-    .selectFrom('blob')
-    .select('digest')
-    .where('digest', '=', digest)
-    .forUpdate()
+    .returningAll()
     .executeTakeFirst();
-  return row !== undefined;
-}
-
-/** Deletes a locked blob's row unless a version holds it; true when it was deleted. A statement of its own: it must
- * see what was committed while it waited for the lock. */
-export async function deleteFreeBlob(db: Db, digest: string): Promise<boolean> {
-  const result = await db
-    .deleteFrom('blob')
-    .where('digest', '=', digest)
-    .where(({ not, exists, selectFrom }) =>
-      not(exists(selectFrom('versionArtifact').select('versionId').where('blobDigest', '=', digest))),
-    )
-    .executeTakeFirst();
-  return result.numDeletedRows === 1n;
-}
-
-/** Bytes that no version holds and nobody has touched for an hour. */
-export async function listFreeBlobs(db: Db, limit: number): Promise<string[]> {
-  const rows = await db
-    .selectFrom('blob')
-    .select('digest')
-    .where('touchedAt', '<', sql<Date>`now() - interval '1 hour'`)
-    .where(({ not, exists, selectFrom }) =>
-      not(
-        exists(selectFrom('versionArtifact').select('versionId').whereRef('blobDigest', '=', 'blob.digest')),
-      ),
-    )
-    .limit(limit)
-    .execute();
-  return rows.map((row) => row.digest);
 }

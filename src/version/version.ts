@@ -1,216 +1,86 @@
 /** Versions: immutable bytes with what they mean. */
-import { createHash } from 'node:crypto';
-import type { Readable } from 'node:stream';
-import { may, requireRole, type Viewer } from '../access/access.ts';
-import { getModel, type Model } from '../model/model.ts';
-import { takeNumber } from '../model/model.queries.ts';
-import { checkText, shown } from '../name/name.ts';
-import { isPlainRelativePath } from '../onnx/external-data.ts';
-import { beginOperation } from '../operation/operation.ts';
-import { toPage, toPageRequest, type Page } from '../paging/paging.ts';
-import type { StagedFile } from '../platform/artifact-store.ts';
+import { requireRole, type Viewer } from '../access/access.ts';
+import { changing } from '../ledger/ledger.ts';
+import type { Model } from '../model/model.ts';
+import { findModels } from '../model/model.queries.ts';
+import { toPage, toPageRequest, type Page, type PageArgs } from '../paging/paging.ts';
+import type { TagRecord, VersionStatus } from '../platform/database.types.ts';
 import { NotFoundError, ValidationError } from '../platform/errors.ts';
-import { isId, newId } from '../platform/id.ts';
 import type { Platform } from '../platform/platform.ts';
-import { findProject } from '../project/project.ts';
-import { findModelByName } from '../model/model.queries.ts';
-import type { GivenSignature } from '../signature/signature.ts';
-import { keepFiles } from './blob.ts';
-import { ingestJob } from './version.jobs.ts';
+import { changeTags } from '../tag/tag.ts';
+import { checkMetadata, checkMetrics, MAX_METRICS, type ReportedMetric } from './annotation.ts';
+import { annotate, putMetrics } from './annotation.queries.ts';
+import { resolveVersion } from './resolve.ts';
+import { metricsByName, versionEvent } from './version.events.ts';
 import * as queries from './version.queries.ts';
-import type { VersionRow } from './version.row.ts';
+import type { ListedVersion, PagedVersion, VersionRow } from './version.row.ts';
 
 export type Version = VersionRow;
-export type { ListedVersion } from './version.row.ts';
+export type { ListedVersion, PagedVersion } from './version.row.ts';
 export type Artifact = queries.ArtifactRow;
 
-/** A file on its way: nothing of it is read before `open` is called, and files come in the sender's order. */
-export interface IncomingFile {
-  /** The name that its sender gave it (`/` separates folders) and its bytes. */
-  open(): Promise<{ readonly fileName: string; readonly stream: Readable }>;
-}
-
-/** A stored file under its checked path. */
-interface NamedFile extends StagedFile {
-  readonly path: string;
-}
-
-export interface CreateVersion {
-  readonly modelId: string;
-  readonly files: readonly IncomingFile[];
-  readonly message: string | null;
-  readonly signature: GivenSignature | null;
-}
-
-/**
- * Registers bytes as the next version of a model. Everything that can be refused is refused before the first byte
- * is stored; the version is PENDING and its ingest is queued when this returns.
- * @throws NotFoundError, ForbiddenError (needs AUTHOR), ValidationError.
- */
-export async function createVersion(
-  platform: Platform,
-  viewer: Viewer,
-  input: CreateVersion,
-): Promise<Version> {
-  const model = await getModel(platform, viewer, input.modelId);
-  requireRole(viewer, model.projectId, 'AUTHOR', `Model ${model.name}`);
-  const message = checkText(['message'], input.message);
-  const { MAX_FILES } = platform.config;
-  if (input.files.length === 0 || input.files.length > MAX_FILES) {
-    throw ValidationError.of(['files'], `1 to ${MAX_FILES} files`, String(input.files.length), {
-      hint: 'The largest number is MAX_FILES.',
-    });
-  }
-  const staged = await storeAll(platform, input.files);
-  try {
-    const version = await keepFiles(platform, staged, async (tx) => {
-      const id = newId();
-      const bytes = staged.reduce((sum, file) => sum + file.bytes, 0);
-      const operation = await beginOperation(tx, viewer, {
-        projectId: model.projectId,
-        kind: ingestJob.name,
-        subjectId: id,
-        unit: 'bytes',
-        total: BigInt(bytes),
-      });
-      const inserted = await queries.insertVersion(tx, {
-        id,
-        projectId: model.projectId,
-        modelId: model.id,
-        number: await takeNumber(tx, model.id),
-        message,
-        authorName: viewer.name,
-        authorKind: viewer.kind,
-        format: 'ONNX',
-        bytes,
-        digest: digestOf(staged),
-        givenSignature: input.signature ? JSON.stringify(input.signature) : null,
-        operationId: operation.id,
-      });
-      await queries.insertArtifacts(
-        tx,
-        staged.map((file) => ({
-          versionId: id,
-          role: 'UPLOADED' as const,
-          path: file.path,
-          digest: file.digest,
-          blobDigest: file.digest,
-          bytes: file.bytes,
-          mediaType: file.path.endsWith('.onnx') ? 'application/onnx' : 'application/octet-stream',
-        })),
-      );
-      return inserted;
-    });
-    await enqueue(platform, version);
-    return version;
-  } finally {
-    for (const file of staged) await platform.store.discard(file);
-  }
-}
-
-/** Redis may be away: then the sweep enqueues what was committed. */
-async function enqueue(platform: Platform, version: Version): Promise<void> {
-  try {
-    await platform.queue.add(ingestJob.queue, ingestJob.name, version.operationId, {
-      operationId: version.operationId,
-    });
-  } catch (error) {
-    platform.logger.warn({ err: error, version: version.id }, 'not queued yet; the sweep will');
-  }
-}
-
-/** Stores all or nothing: when one fails, those already stored are discarded. */
-async function storeAll(platform: Platform, files: readonly IncomingFile[]): Promise<NamedFile[]> {
-  const seen = new Set<string>();
-  const results = await Promise.allSettled(files.map((file, index) => storeOne(platform, file, index, seen)));
-  const failed = results.find((result) => result.status === 'rejected');
-  const stored = results.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
-  if (!failed) return stored;
-  for (const file of stored) await platform.store.discard(file);
-  throw failed.reason;
-}
-
-/** Its name is checked before the first of its bytes is stored. */
-async function storeOne(
-  platform: Platform,
-  file: IncomingFile,
-  index: number,
-  seen: Set<string>,
-): Promise<NamedFile> {
-  const { fileName, stream } = await file.open();
-  try {
-    const path = checkPath(['files', index], fileName);
-    if (seen.has(path)) throw ValidationError.of(['files', index], 'each file name once', shown(path));
-    seen.add(path);
-    return { path, ...(await platform.store.stage(stream, platform.config.MAX_FILE_BYTES)) };
-  } catch (error) {
-    stream.resume();
-    throw error;
-  }
-}
-
-function checkPath(at: readonly (string | number)[], fileName: string): string {
-  const path = fileName.normalize('NFC');
-  if (path.length > 255 || !isPlainRelativePath(path)) {
-    throw ValidationError.of(
-      at,
-      'a file name of at most 255 characters without "..", "\\" or a leading "/"',
-      shown(path),
-    );
-  }
-  return path;
-}
-
-/** One file: its SHA-256. Several: the SHA-256 of their sorted manifest, a line `<digest>  <path>` each (as sha256sum prints). */
-function digestOf(files: readonly NamedFile[]): string {
-  if (files.length === 1) return (files[0] as NamedFile).digest;
-  const sorted = files.toSorted((a, b) => (a.path < b.path ? -1 : 1));
-  const manifest = sorted.map(({ path, digest }) => `${digest}  ${path}\n`).join('');
-  return createHash('sha256').update(manifest).digest('hex');
-}
-
-/** @throws NotFoundError when it does not exist for the viewer. */
-async function getVersion(platform: Platform, viewer: Viewer, id: string): Promise<Version> {
-  const [version] = await queries.findVersions(platform.db, [id]);
-  if (!version || !may(viewer, version.projectId, 'READER')) throw new NotFoundError('Version');
-  return version;
-}
-
-/** `project/model:number`; the parts are names, so none holds a slash or colon. */
-const reference = /^([^/:]+)\/([^/:]+):([1-9][0-9]{0,8})$/;
-
-/**
- * The version that a reference means: its id, or `project/model:number`.
- * @throws ValidationError when it is neither, NotFoundError when there is none for the viewer.
- */
-export async function resolveVersion(
-  platform: Platform,
-  viewer: Viewer,
-  path: readonly string[],
-  ref: string,
-): Promise<Version> {
-  if (isId(ref)) return getVersion(platform, viewer, ref);
-  const [, projectName, modelName, number] = reference.exec(ref) ?? [];
-  if (projectName === undefined || modelName === undefined) {
-    throw ValidationError.of(
-      path,
-      "a version's id, or project/model:number such as demo/fraud:3",
-      shown(ref),
-    );
-  }
-  const project = await findProject(platform, viewer, projectName);
-  const model = project && (await findModelByName(platform.db, project.id, modelName.normalize('NFC')));
-  const version = model && (await queries.findVersionByNumber(platform.db, model.id, Number(number)));
-  if (!version) throw new NotFoundError(`Version ${ref}`);
-  return version;
-}
-
-/** A page of a model's versions, newest first. */
+/** A page of a model's versions, newest first; those of some statuses only, where any are given. */
 export async function listVersions(
   platform: Platform,
   model: Model,
-  args: { first?: number | null | undefined; after?: string | null | undefined },
-): Promise<Page<Version>> {
+  args: PageArgs,
+  statuses: readonly VersionStatus[] | null,
+): Promise<Page<PagedVersion>> {
   const request = toPageRequest(args, 1);
-  return toPage(await queries.listVersions(platform.db, model.id, request), request);
+  return toPage(await queries.listVersions(platform.database, model.id, statuses, request), request);
+}
+
+export interface UpdateVersion {
+  /** A reference. */
+  readonly version: string;
+  /** Added, or given their new value. */
+  readonly tags: readonly TagRecord[];
+  readonly removeTags: readonly string[];
+  /** Takes the place of what was there; null takes it away, undefined leaves it. */
+  readonly metadata: unknown;
+  /** Added, or given their new value. */
+  readonly metrics: readonly ReportedMetric[];
+  readonly removeMetrics: readonly string[];
+}
+
+/**
+ * Changes what is written beside a version; what it is, stays.
+ * @throws NotFoundError, ForbiddenError (needs AUTHOR), ValidationError.
+ */
+export async function updateVersion(
+  platform: Platform,
+  viewer: Viewer,
+  input: UpdateVersion,
+): Promise<ListedVersion> {
+  const found = await resolveVersion(platform, viewer, ['version'], input.version);
+  requireRole(viewer, found.projectId, 'AUTHOR', `Version ${input.version}`);
+  const metadata = input.metadata === undefined ? undefined : checkMetadata(['metadata'], input.metadata);
+  const metrics = checkMetrics(['metrics'], input.metrics);
+  const remove = input.removeMetrics.map((name) => name.normalize('NFC'));
+  const both = metrics.find(({ name }) => remove.includes(name));
+  if (both) throw ValidationError.of(['removeMetrics'], 'names that are not in `metrics`', both.name);
+  const [model] = await findModels(platform.db, [found.modelId]);
+  return changing(platform, found.projectId, viewer, async (tx, append) => {
+    const version = await queries.lockVersion(tx, found.id);
+    if (!version || !model) throw new NotFoundError(`Version ${input.version}`);
+    const changesTags = input.tags.length + input.removeTags.length > 0;
+    const tags = changesTags
+      ? changeTags(version.tags, { set: input.tags, remove: input.removeTags })
+      : version.tags;
+    const changesMetrics = metrics.length + remove.length > 0;
+    const after = changesMetrics ? await putMetrics(tx, version, metrics, remove) : [];
+    if (after.length > MAX_METRICS) {
+      throw ValidationError.of(['metrics'], `at most ${MAX_METRICS} metrics`, String(after.length));
+    }
+    if (!changesTags && !changesMetrics && metadata === undefined) return version;
+    const row = await annotate(tx, version.id, { tags, ...(metadata === undefined ? {} : { metadata }) });
+    await append(
+      versionEvent('VERSION_UPDATED', model, row, {
+        ...(changesTags ? { tags: row.tags } : {}),
+        ...(metadata === undefined ? {} : { metadata: row.metadata }),
+        ...(changesMetrics ? { metrics: metricsByName(after) } : {}),
+      }),
+    );
+    return row;
+  });
 }

@@ -104,6 +104,19 @@ const reads: Record<string, (x: Pick) => [string, Variables]> = {
 const changes: Record<string, (x: Pick) => Variables> = {
   createModel: (x) => ({ project: x('mine', 'nope'), name: 'new' }),
   createVersion: (x) => ({ model: x(ids.Model, nobodys(ids.Model)), files: [] }),
+  updateModel: (x) => ({ model: x(ids.Model, nobodys(ids.Model)), description: 'theirs' }),
+  deleteModel: (x) => ({ model: x(ids.Model, nobodys(ids.Model)) }),
+  restoreVersion: (x) => ({ version: x('mine/model:1', 'nope/model:1') }),
+  updateVersion: (x) => ({ version: x(ids.Version, nobodys(ids.Version)), removeTags: ['theirs'] }),
+  archiveVersion: (x) => ({ version: x('mine/model@latest', 'nope/model@latest') }),
+  unarchiveVersion: (x) => ({ version: x('mine/model:1~1', 'nope/model:1~1') }),
+  deleteVersion: (x) => ({ version: x(ids.Version, nobodys(ids.Version)) }),
+  setAlias: (x) => ({ model: x(ids.Model, nobodys(ids.Model)), name: 'theirs', version: 'mine/model:1' }),
+  deleteAlias: (x) => ({
+    model: x(ids.Model, nobodys(ids.Model)),
+    name: 'champion',
+    expected: 'mine/model:1',
+  }),
   createDeployment: (x) => ({
     project: x('mine', 'nope'),
     name: 'new',

@@ -6,6 +6,6 @@ import type { WorkerContext } from '../context.ts';
 export function provisionWork({ platform, keeper }: WorkerContext): Work {
   return {
     run: (running) => provision(platform, keeper, running),
-    ended: (tx, operation, failure) => failProvisioning(platform, tx, operation.subjectId, failure.message),
+    ended: (tx, operation, failure) => failProvisioning(platform, tx, operation, failure.message),
   };
 }

@@ -1,0 +1,140 @@
+import { sql } from 'kysely';
+import type { Db } from '../platform/database.ts';
+import type { VersionOrigin, VersionStatus, TagRecord } from '../platform/database.types.ts';
+import type { GivenSignature, Signature } from '../signature/signature.ts';
+import type { ReportedMetric } from './annotation.ts';
+import type { VersionRow } from './version.row.ts';
+
+export interface NewArtifact {
+  readonly role: 'UPLOADED' | 'SERVING';
+  readonly path: string;
+  readonly digest: string;
+  readonly bytes: number;
+  readonly mediaType: string;
+  readonly transform: string | null;
+}
+
+export interface NewVersion {
+  readonly id: string;
+  readonly projectId: string;
+  readonly modelId: string;
+  readonly number: number;
+  readonly status: VersionStatus;
+  readonly message: string | null;
+  readonly author: { readonly name: string; readonly kind: string };
+  readonly format: string;
+  readonly bytes: number;
+  readonly digest: string;
+  readonly givenSignature: GivenSignature | null;
+  readonly signature: Signature | null;
+  readonly modelFile: string | null;
+  readonly operationId: string | null;
+  readonly metadata: string | null;
+  readonly tags: readonly TagRecord[];
+  readonly metrics: readonly ReportedMetric[];
+  readonly origin: VersionOrigin;
+  readonly originVersionId: string | null;
+  readonly artifacts: readonly NewArtifact[];
+  /** null: the newest version of the model that was not rejected. */
+  readonly parents: readonly string[] | null;
+}
+
+const json = (value: unknown): string | null => (value === null ? null : JSON.stringify(value));
+
+/**
+ * Writes a version with its artifacts, metrics and parents; the model's row must be locked. Parents that are deleted by
+ * then are left out, so that the caller sees it from what is returned.
+ */
+export async function insertWhole(
+  db: Db,
+  version: NewVersion,
+): Promise<{ row: VersionRow; parents: string[] }> {
+  const artifacts = version.artifacts.map(({ mediaType, ...rest }) => ({ ...rest, media_type: mediaType }));
+  const { rows } = await sql<VersionRow & { parents: string[] }>`
+    with parent as (${parentsOf(version)}),
+    inserted as (
+      insert into version
+        (id, project_id, model_id, number, status, message, author_name, author_kind, created_at, format, bytes, digest,
+         given_signature, signature, model_file, operation_id, metadata, tags, origin, origin_version_id, generation)
+      select ${version.id}::uuid, ${version.projectId}::uuid, ${version.modelId}::uuid, ${version.number}::integer,
+             ${version.status}, ${version.message}, ${version.author.name}, ${version.author.kind}, clock_timestamp(),
+             ${version.format}, ${version.bytes}::bigint, ${version.digest}, ${json(version.givenSignature)}::jsonb,
+             ${json(version.signature)}::jsonb, ${version.modelFile}, ${version.operationId}::uuid,
+             ${version.metadata}::jsonb, ${JSON.stringify(version.tags)}::jsonb, ${version.origin},
+             ${version.originVersionId}::uuid, coalesce((select max(generation) from parent), 0) + 1
+      returning *
+    ), artifacts as (
+      insert into version_artifact
+        (version_id, project_id, role, path, digest, blob_digest, bytes, media_type, transform)
+      select v.id, v.project_id, a.role, a.path, a.digest, a.digest, a.bytes, a.media_type, a.transform
+      from inserted v, jsonb_to_recordset(${JSON.stringify(artifacts)}::jsonb)
+        as a(role text, path text, digest text, bytes bigint, media_type text, transform text)
+    ), lineage as (
+      insert into version_parent (version_id, ordinal, parent_id)
+      select v.id, p.ordinal, p.id from inserted v, parent p
+    ), metrics as (
+      insert into version_metric (version_id, project_id, name, value)
+      select v.id, v.project_id, m.name, m.value
+      from inserted v, jsonb_to_recordset(${JSON.stringify(version.metrics)}::jsonb)
+        as m(name text, value double precision)
+    )
+    select inserted.*, array(select id from parent order by ordinal) as parents from inserted`.execute(db);
+  const { parents, ...row } = rows[0] as VersionRow & { parents: string[] };
+  return { row, parents };
+}
+
+function parentsOf({ parents, modelId, projectId }: NewVersion) {
+  if (parents === null) {
+    return sql`
+      select id, generation, 1 as ordinal from version
+      where model_id = ${modelId} and deleted_at is null and status <> 'REJECTED'
+      order by number desc limit 1`;
+  }
+  return sql`
+    select v.id, v.generation, g.ordinal
+    from unnest(${parents}::uuid[]) with ordinality as g(id, ordinal) join version v on v.id = g.id
+    where v.project_id = ${projectId} and v.deleted_at is null
+    for key share of v`;
+}
+
+/** What reading the same bytes told before: of the newest such version of a project, which stays until the commit. */
+export interface Twin {
+  readonly signature: Signature;
+  readonly modelFile: string | null;
+  readonly serving: NewArtifact | null;
+}
+
+export async function findTwin(
+  db: Db,
+  projectId: string,
+  digest: string,
+  paths: readonly string[],
+  given: GivenSignature | null,
+): Promise<Twin | undefined> {
+  const { rows } = await sql<Twin>`
+    select v.signature, v.model_file,
+           (select json_build_object('role', a.role, 'path', a.path, 'digest', a.digest, 'bytes', a.bytes,
+                                     'mediaType', a.media_type, 'transform', a.transform)
+            from version_artifact a where a.version_id = v.id and a.role = 'SERVING' limit 1) as serving
+    from version v
+    where v.project_id = ${projectId} and v.digest = ${digest} and v.status = 'READY' and v.deleted_at is null
+      and v.given_signature is not distinct from ${json(given)}::jsonb
+      and array(select a.path from version_artifact a where a.version_id = v.id and a.role = 'UPLOADED' order by a.path collate "C")
+        = ${paths.toSorted()}::text[]
+    order by v.id desc limit 1
+    for key share of v`.execute(db);
+  return rows[0];
+}
+
+/** Of a locked model: the highest number, 0 while there is none, and the version that the next one builds on. */
+export async function findNewest(
+  db: Db,
+  modelId: string,
+): Promise<{ readonly number: number; readonly base: string | null }> {
+  const { rows } = await sql<{ number: number; base: string | null }>`
+    select coalesce((select number from version where model_id = ${modelId} and deleted_at is null
+                     order by number desc limit 1), 0) as number,
+           (select id from version where model_id = ${modelId} and deleted_at is null and status <> 'REJECTED'
+            order by number desc limit 1) as base`.execute(db);
+  return rows[0] as { number: number; base: string | null };
+}
