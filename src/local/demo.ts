@@ -20,7 +20,14 @@ const [project, model] = ['demo', 'breast-cancer'];
 const description = z.object({
   description: z.string(),
   signature: z.record(z.string(), z.unknown()),
-  versions: z.array(z.object({ file: z.string(), message: z.string() })),
+  versions: z.array(
+    z.object({
+      file: z.string(),
+      message: z.string(),
+      metrics: z.array(z.object({ name: z.string(), value: z.number() })),
+      metadata: z.record(z.string(), z.unknown()),
+    }),
+  ),
 });
 
 /** What there is of the demo. */
@@ -30,6 +37,7 @@ const present = z.object({
       model: z
         .object({
           id: z.string(),
+          alias: z.object({ name: z.string() }).nullable(),
           versions: z.object({
             edges: z.array(
               z.object({
@@ -53,7 +61,7 @@ const present = z.object({
 
 const presentQuery = `query Demo($project: String!, $model: String!) {
   project(name: $project) {
-    model(name: $model) { id versions(first: 20) { edges { node { id number status statusReason } } } }
+    model(name: $model) { id alias(name: "champion") { name } versions(first: 20) { edges { node { id number status statusReason } } } }
     deployment(name: $model) { id state arms { ready } }
   }
 }`;
@@ -139,15 +147,21 @@ function nextStep(door: Door, now: Present): (() => Promise<void>) | 'wait' | 'd
   const newest = Math.max(0, ...versions.map(({ number }) => number));
   const missing = demo.versions[newest];
   if (missing) {
-    const input = { model: now.model.id, message: missing.message, signature: demo.signature };
-    return () => door.change('createVersion', input, missing.file);
+    const { file, ...rest } = missing;
+    const input = { model: now.model.id, signature: demo.signature, ...rest };
+    return () => door.change('createVersion', input, file);
   }
   if (now.deployment) return deploymentStep(now.deployment);
   const version = versions.find(({ number }) => number === newest);
   if (!version || version.status === 'PENDING' || version.status === 'INGESTING') return 'wait';
   if (version.status !== 'READY')
     throw new Error(version.statusReason ?? `Version ${newest} is ${version.status}.`);
-  return () => door.change('createDeployment', { project, name: model, version: version.id, replicas: 1 });
+  if (!now.model.alias) {
+    const alias = { model: now.model.id, name: 'champion', version: version.id };
+    return () => door.change('setAlias', alias);
+  }
+  const champion = `${project}/${model}@champion`;
+  return () => door.change('createDeployment', { project, name: model, version: champion, replicas: 1 });
 }
 
 function deploymentStep(deployment: NonNullable<NonNullable<Present>['deployment']>): 'wait' | 'done' {

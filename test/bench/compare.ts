@@ -1,9 +1,13 @@
 /** Throughput of two servers under the same load, in rounds that alternate: A B A B … */
 import { startChild } from './child.ts';
-import type { Loaded, Order, Target } from './load.process.ts';
+import type { Loaded, Target } from './load.process.ts';
+import type { PreparedOrder, TransactionOrder } from './sql.process.ts';
+
+/** What is asked over HTTP, or of PostgreSQL itself. */
+export type Asked = Target | ((PreparedOrder | TransactionOrder) & { readonly databaseUrl: string });
 
 export interface Contender {
-  readonly target: Target;
+  readonly target: Asked;
   /** CPU time that its processes have used so far, in seconds, by name. */
   readonly cpu: () => Readonly<Record<string, number>>;
 }
@@ -30,15 +34,19 @@ interface Tally extends Performance {
 
 const newTally = (): Tally => ({ rates: [], cpuMicros: {}, p99: [], requests: 0, cpuSeconds: {} });
 
-/** @throws Error when a server fails or answers anything else. */
+/**
+ * @param connections requests in flight.
+ * @throws Error when a server fails or answers anything else.
+ */
 export async function compare(
   contenders: readonly [ours: Contender, limit: Contender],
   { rounds, seconds, warmUpSeconds }: Duration,
+  connections = IN_FLIGHT,
 ): Promise<[ours: Performance, limit: Performance]> {
-  const load = startChild('load.process.ts');
-  const run = async (target: Target, length: number) => {
-    const order: Order = { ...target, connections: IN_FLIGHT, seconds: length };
-    const loaded = await load.ask<Loaded>(order);
+  const load = { http: startChild('load.process.ts'), sql: startChild('sql.process.ts') };
+  const run = async (target: Asked, length: number) => {
+    const order = { ...target, connections, seconds: length };
+    const loaded = await load['port' in target ? 'http' : 'sql'].ask<Loaded>(order);
     if ('failure' in loaded) throw new Error(loaded.failure);
     return loaded;
   };
@@ -61,7 +69,7 @@ export async function compare(
       await measure(contenders[1], tallies[1]);
     }
   } finally {
-    await load.end();
+    await Promise.all([load.http.end(), load.sql.end()]);
   }
   return tallies;
 }

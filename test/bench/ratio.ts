@@ -10,8 +10,9 @@ export async function ratioFigure(
   limitName: string,
   target: number | undefined,
   duration: Duration,
+  connections?: number,
 ): Promise<Figure> {
-  const [ours, limit] = await compare(contenders, duration);
+  const [ours, limit] = await compare(contenders, duration, connections);
   // Neighbours in time: what disturbs the machine for longer than a round disturbs both.
   const ratios = ours.rates.map((rate, round) => rate / (limit.rates[round] ?? Number.NaN));
   return {

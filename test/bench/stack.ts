@@ -13,6 +13,7 @@ export interface Stack {
   /** The api's origin. */
   readonly url: string;
   readonly databaseUrl: string;
+  readonly redisUrl: string;
   readonly dataDir: string;
   pid(role: 'api' | 'postgres'): number;
   replicaPids(): number[];
@@ -61,6 +62,7 @@ export async function startStack(): Promise<Stack> {
     return {
       url,
       databaseUrl: postgres.url,
+      redisUrl: redis.url,
       dataDir,
       pid: (role) => {
         const pid = fleet.pid(role);

@@ -22,6 +22,8 @@ interface State {
   project: boolean;
   model: boolean;
   versions: { status: string; digest: string }[];
+  /** What the champion stands for. */
+  champion: string | null;
   deployment: { version: string; state: string } | null;
 }
 
@@ -43,7 +45,8 @@ function look(state: State): unknown {
       statusReason: status === 'REJECTED' ? 'Not for us.' : null,
     },
   }));
-  const model = state.model ? { id: 'm', versions: { edges } } : null;
+  const alias = state.champion === null ? null : { name: 'champion' };
+  const model = state.model ? { id: 'm', alias, versions: { edges } } : null;
   const deployed = deployment && {
     id: 'd',
     state: deployment.state,
@@ -62,7 +65,10 @@ async function change(state: State, request: Request): Promise<unknown> {
   if (name === undefined) return look(state);
   if (name === 'createProject') state.project = true;
   else if (name === 'createModel') state.model = true;
-  else if (name === 'createDeployment') {
+  else if (name === 'setAlias') {
+    expect(variables.input).toMatchObject({ model: 'm', name: 'champion' });
+    state.champion = variables.input?.version ?? '';
+  } else if (name === 'createDeployment') {
     state.deployment = { version: variables.input?.version ?? '', state: 'PROVISIONING' };
   } else if (name === 'createVersion') {
     expect(form?.get('map')).toBe('{"0":["variables.input.files.0"]}');
@@ -70,6 +76,7 @@ async function change(state: State, request: Request): Promise<unknown> {
       model: 'm',
       files: [null],
       signature: { positiveClass: 'malignant' },
+      metrics: [{ name: 'accuracy' }],
     });
     const bytes = await z.instanceof(Blob).parse(form?.get('0')).bytes();
     state.versions.push({ status: 'PENDING', digest: digest(bytes) });
@@ -101,21 +108,33 @@ const whole: State = {
   project: true,
   model: true,
   versions: [version(0), version(1)],
-  deployment: { version: 'v2', state: 'LIVE' },
+  champion: 'v2',
+  deployment: { version: 'demo/breast-cancer@champion', state: 'LIVE' },
 };
 
 const partial: Record<string, State> = {
-  nothing: { project: false, model: false, versions: [], deployment: null },
-  'a project': { project: true, model: false, versions: [], deployment: null },
-  'a model': { project: true, model: true, versions: [], deployment: null },
-  'one version': { project: true, model: true, versions: [version(0, 'PENDING')], deployment: null },
+  nothing: { project: false, model: false, versions: [], champion: null, deployment: null },
+  'a project': { project: true, model: false, versions: [], champion: null, deployment: null },
+  'a model': { project: true, model: true, versions: [], champion: null, deployment: null },
+  'one version': {
+    project: true,
+    model: true,
+    versions: [version(0, 'PENDING')],
+    champion: null,
+    deployment: null,
+  },
   'both versions': {
     project: true,
     model: true,
     versions: [version(0), version(1, 'PENDING')],
+    champion: null,
     deployment: null,
   },
-  'a deployment under way': { ...whole, deployment: { version: 'v2', state: 'PROVISIONING' } },
+  'a champion': { ...whole, deployment: null },
+  'a deployment under way': {
+    ...whole,
+    deployment: { version: 'demo/breast-cancer@champion', state: 'PROVISIONING' },
+  },
   everything: whole,
 };
 
@@ -126,13 +145,21 @@ test.for(Object.entries(partial))('from %s the demo becomes whole', async ([, fr
 });
 
 test('a demo that somebody has stopped stays stopped', async () => {
-  const state = structuredClone({ ...whole, deployment: { version: 'v2', state: 'STOPPED' } });
+  const state = structuredClone({
+    ...whole,
+    deployment: { version: 'demo/breast-cancer@champion', state: 'STOPPED' },
+  });
   await seedDemo({ url: await standIn(state), log: () => {} });
   expect(state.deployment?.state).toBe('STOPPED');
 });
 
 test('what stands in the way is told', async () => {
-  const rejected = { ...whole, versions: [version(0), version(1, 'REJECTED')], deployment: null };
+  const rejected = {
+    ...whole,
+    versions: [version(0), version(1, 'REJECTED')],
+    champion: null,
+    deployment: null,
+  };
   await expect(seedDemo({ url: await standIn(rejected), log: () => {} })).rejects.toThrow('Not for us.');
 });
 
