@@ -21,6 +21,9 @@ import { listChildren, listParents, type ParentRow } from '#src/version/lineage.
 import { findVersions, listArtifacts, listMetrics } from '#src/version/version.queries.ts';
 import type { MetricRow } from '#src/version/version.row.ts';
 
+/** A list that is no connection has an end. */
+export const MOST_CHILDREN = 100;
+
 /** What the api's process has, once. */
 export interface Services {
   readonly platform: Platform;
@@ -148,10 +151,10 @@ export class Loaders {
       (row) => row.versionId,
     ));
   }
-  /** By version, oldest first. */
+  /** By version, newest first. */
   get children(): DataLoader<string, { id: string }[]> {
     return (this.#children ??= this.#grouped(
-      (ids) => listChildren(this.#platform.db, ids),
+      (ids) => listChildren(this.#platform.db, ids, MOST_CHILDREN),
       (row) => row.parentId,
     ));
   }

@@ -25,8 +25,8 @@ export const RoleEnum = builder.enumType('Role', {
       {
         description: {
           READER: 'Reads everything but tokens, and predicts.',
-          AUTHOR: 'Registers models and versions.',
-          OPERATOR: 'Deploys and undeploys.',
+          AUTHOR: 'Registers, changes and deletes models and versions; moves aliases.',
+          OPERATOR: 'Deploys and undeploys; moves protected aliases.',
           ADMIN: 'Manages tokens.',
         }[role],
       },

@@ -4,7 +4,7 @@ import type { Actor } from '#src/access/access.ts';
 import { listAncestors, listGraph, placeKey } from '#src/version/lineage.ts';
 import type { Version } from '#src/version/version.ts';
 import type { Line } from '#src/version/lanes.ts';
-import type { Loaders } from './context.ts';
+import { MOST_CHILDREN, type Loaders } from './context.ts';
 import { ActorType } from './actor.ts';
 import { connectionOf, pageArgs, pageCost } from './connection.ts';
 import { ModelType } from './model.ts';
@@ -40,7 +40,7 @@ builder.objectFields(VersionType, (t) => ({
   }),
   children: t.field({
     type: [VersionType],
-    description: 'What was made from it, oldest first.',
+    description: `What was made from it, newest first; ${MOST_CHILDREN} at most.`,
     resolve: async (version, _args, { loaders }) => {
       const children = await loaders.children.load(version.id);
       return loadAll(

@@ -61,6 +61,16 @@ export function setProtected(db: Db, id: string, isProtected: boolean): Promise<
     .executeTakeFirstOrThrow();
 }
 
+export async function countAliases(db: Db, modelId: string): Promise<number> {
+  const { count } = await db
+    .selectFrom('alias')
+    .select((eb) => eb.fn.countAll<bigint>().as('count'))
+    .where('modelId', '=', modelId)
+    .where('versionId', 'is not', null)
+    .executeTakeFirstOrThrow();
+  return Number(count);
+}
+
 /** By name. */
 export function listAliases(db: Db, modelIds: readonly string[]): Promise<AliasRow[]> {
   return db

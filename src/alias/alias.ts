@@ -20,6 +20,8 @@ export type { AliasMove } from './alias.history.ts';
 /** Whether an alias stands for a version; one that was deleted stands for none. */
 export const isLive = (alias: queries.AliasRow): alias is Alias => alias.versionId !== null;
 
+const MAX_ALIASES = 200;
+
 export interface SetAlias {
   readonly modelId: string;
   readonly name: string;
@@ -64,6 +66,9 @@ export async function setAlias(platform: Platform, viewer: Viewer, input: SetAli
     if (alias.protected || isProtected) requireOperator(viewer, alias);
     const current = await standing(tx, alias);
     checkExpected(model, alias, current, expected);
+    if (!current && (await queries.countAliases(tx, model.id)) >= MAX_ALIASES) {
+      throw new ConflictError(`${model.name} has ${MAX_ALIASES} aliases, the most there may be.`, null);
+    }
     const change: Change = { tx, append, viewer, model, alias, current };
     return move(change, version, isProtected);
   });

@@ -19,19 +19,22 @@ export function listParents(db: Db, versionIds: readonly string[]): Promise<Pare
     .execute();
 }
 
-/** Versions that have one of these as a parent, oldest first. */
+/** Of each of these, the newest versions that have it as a parent, newest first; so many at most. */
 export async function listChildren(
   db: Db,
   versionIds: readonly string[],
+  most: number,
 ): Promise<{ parentId: string; id: string }[]> {
-  return db
-    .selectFrom('versionParent as p')
-    .innerJoin('version as v', 'v.id', 'p.versionId')
-    .select(['p.parentId', 'v.id'])
-    .where('p.parentId', 'in', versionIds)
-    .where('v.deletedAt', 'is', null)
-    .orderBy('v.id')
-    .execute();
+  const { rows } = await sql<{ parentId: string; id: string }>`
+    select parent.id as parent_id, child.id
+    from unnest(${versionIds}::uuid[]) as parent(id)
+    cross join lateral (
+      select v.id from version_parent p join version v on v.id = p.version_id
+      where p.parent_id = parent.id and v.deleted_at is null
+      order by v.id desc limit ${most}
+    ) child
+    order by child.id desc`.execute(db);
+  return rows;
 }
 
 /**
