@@ -134,10 +134,10 @@ const statements = [
            d.id, null, jsonb_build_object('name', d.name, 'state', 'PENDING', 'reason', null, 'arms', ${armsOf('d')})
     from deployment d
     union all
-    select d.project_id, greatest(d.changed_at, d.created_at), 6, 'DEPLOYMENT_' || d.state, 'modelarium', 'SYSTEM',
+    select d.project_id, greatest(coalesce(o.finished_at, d.changed_at), d.created_at), 6, 'DEPLOYMENT_' || d.state, 'modelarium', 'SYSTEM',
            'Deployment', d.id, null,
            jsonb_build_object('name', d.name, 'state', d.state, 'reason', d.state_reason, 'arms', ${armsOf('d')})
-    from deployment d where d.state <> 'PENDING'
+    from deployment d left join operation o on o.id = d.operation_id where d.state <> 'PENDING'
   )
   insert into ledger_event
     (project_id, sequence, id, type, at, actor_name, actor_kind, subject_type, subject_id, model_id, data)

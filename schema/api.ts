@@ -5,6 +5,7 @@ import { openPlatform, quietly } from '#src/app.ts';
 import { openAuthenticator } from '#src/access/token.ts';
 import { RouteTable } from '#src/deployment/routing.ts';
 import { openChangeFeed } from '#src/events.ts';
+import { openLedgerTails } from '#src/ledger/tail.ts';
 import { openLiveMetrics } from '#src/metric/live.ts';
 import { openRecorder } from '#src/metric/recorder.ts';
 import type { Config } from '#src/platform/config.ts';
@@ -52,6 +53,7 @@ export async function openApi(config: Config, logger: Logger): Promise<Api> {
   const redisOptions = { url: config.REDIS_URL, prefix: config.REDIS_PREFIX, logger };
   const feed = openChangeFeed(redisOptions);
   const live = openLiveMetrics(redisOptions);
+  const tails = openLedgerTails({ db: platform.db, feed, logger });
   const metricsRedis = openRedis({
     url: config.REDIS_URL,
     mode: 'fast',
@@ -62,7 +64,7 @@ export async function openApi(config: Config, logger: Logger): Promise<Api> {
   await routes.load(null);
   const authenticator = openAuthenticator(platform);
   const predictor = new Predictor(routes, recorder, config);
-  const services: Services = { platform, authenticator, predictor, live, feed };
+  const services: Services = { platform, authenticator, predictor, live, tails, feed };
   const execution = openExecution(services, renderPage);
   const server = createServer({ keepAliveTimeout: 65_000, requestTimeout: 0 }, handler(services, execution));
   const door = openLiveDoor(server, services, execution);
@@ -79,6 +81,7 @@ export async function openApi(config: Config, logger: Logger): Promise<Api> {
       await Promise.all([closeServer(server), door.close()]);
       await recorder.close();
       await live.close();
+      await tails.close();
       feed.close();
       await routes.close();
       metricsRedis.disconnect();

@@ -5,6 +5,9 @@ import type { ChangeFeed } from '#src/events.ts';
 import { listAliases, listAliasesOf, type AliasRow } from '#src/alias/alias.queries.ts';
 import { listDeploymentsOf, type Deployment } from '#src/deployment/deployment.ts';
 import { findDeployments, listArms, type ArmRow } from '#src/deployment/deployment.queries.ts';
+import type { LedgerEvent } from '#src/ledger/ledger.ts';
+import { findEvents } from '#src/ledger/ledger.queries.ts';
+import type { LedgerTails } from '#src/ledger/tail.ts';
 import type { LiveMetrics } from '#src/metric/live.ts';
 import type { Model } from '#src/model/model.ts';
 import { findModels } from '#src/model/model.queries.ts';
@@ -30,6 +33,7 @@ export interface Services {
   readonly authenticator: Authenticator;
   readonly predictor: Predictor;
   readonly live: LiveMetrics;
+  readonly tails: LedgerTails;
   readonly feed: ChangeFeed;
 }
 
@@ -45,6 +49,7 @@ export class Loaders {
   #version?: DataLoader<string, Version | undefined>;
   #operation?: DataLoader<string, Operation | undefined>;
   #deployment?: DataLoader<string, Deployment | undefined>;
+  #ledgerEvent?: DataLoader<string, LedgerEvent | undefined>;
   #artifacts?: DataLoader<string, Artifact[]>;
   #arms?: DataLoader<string, ArmRow[]>;
   #replicas?: DataLoader<string, ReplicaRow[]>;
@@ -113,6 +118,12 @@ export class Loaders {
   get deployment(): DataLoader<string, Deployment | undefined> {
     return (this.#deployment ??= this.#byId(
       (ids) => findDeployments(this.#platform.db, ids),
+      (row) => row.projectId,
+    ));
+  }
+  get ledgerEvent(): DataLoader<string, LedgerEvent | undefined> {
+    return (this.#ledgerEvent ??= this.#byId(
+      (ids) => findEvents(this.#platform.db, ids),
       (row) => row.projectId,
     ));
   }

@@ -12,7 +12,7 @@ import {
   visitWithTypeInfo,
   type DocumentNode,
   type ExecutionResult,
-  type GraphQLError,
+  GraphQLError,
   type ValueNode,
 } from 'graphql';
 import type { IncomingMessage, ServerResponse } from 'node:http';
@@ -82,11 +82,11 @@ export function openExecution(services: Services, landing: () => string): Execut
       let document: DocumentNode;
       try {
         document = enveloped.parse(query) as DocumentNode;
+        const errors = enveloped.validate(enveloped.schema, document) as readonly GraphQLError[];
+        return errors.length > 0 ? errors : document;
       } catch (error) {
-        return [error as GraphQLError];
+        return [error instanceof RangeError ? beyondStack(config.MAX_QUERY_DEPTH) : (error as GraphQLError)];
       }
-      const errors = enveloped.validate(enveloped.schema, document) as readonly GraphQLError[];
-      return errors.length > 0 ? errors : document;
     }),
     run: ({ document, operationName, variables, context }) => {
       const result: Result | Promise<Result> = enveloped.execute({
@@ -101,6 +101,14 @@ export function openExecution(services: Services, landing: () => string): Execut
         : inFullWords(result, document, variables);
     },
   };
+}
+
+/** The parser itself gave up, before anything could count how deep it is. */
+function beyondStack(limit: number): GraphQLError {
+  const message = `The document is nested far too deeply; a depth of ${limit} is allowed (MAX_QUERY_DEPTH).`;
+  return new GraphQLError(message, {
+    extensions: { code: 'TOO_DEEP', limit, variable: 'MAX_QUERY_DEPTH', http: { status: 400 } },
+  });
 }
 
 /**

@@ -169,7 +169,8 @@ builder.mutationFields((t) => ({
   deleteModel: t.field({
     type: ModelType,
     description:
-      'Deletes a model for good, with its versions and aliases, and frees their bytes; its name is free again. Refused, ' +
+      'Deletes a model for good, with its versions and aliases; its name is free again at once, their bytes within about ' +
+      'an hour. Refused, ' +
       'naming them, while deployments, protected aliases or versions of other models refer to it. Needs AUTHOR.',
     errors: { types: expected.create },
     args: { input: t.arg({ type: DeleteModelInput, required: true, description: 'Which.' }) },

@@ -24,8 +24,18 @@ const literal =
 
 const rfc3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d)$/;
 
+/** Date takes the 30th of February for the 2nd of March, and 24:00 for the next day. */
+function isOnCalendar(value: string): boolean {
+  const day = value.slice(0, 10);
+  const midnight = new Date(`${day}T00:00Z`);
+  return (
+    !Number.isNaN(midnight.getTime()) && midnight.toISOString().startsWith(day) && value.slice(11, 13) < '24'
+  );
+}
+
 const parseDateTime = (value: unknown) => {
-  const time = typeof value === 'string' && rfc3339.test(value) ? new Date(value) : undefined;
+  const time =
+    typeof value === 'string' && rfc3339.test(value) && isOnCalendar(value) ? new Date(value) : undefined;
   return time && !Number.isNaN(time.getTime()) ? time : refuse('an RFC 3339 time with a zone', value);
 };
 

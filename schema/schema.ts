@@ -13,10 +13,12 @@ import './version.ts';
 import './version-mutations.ts';
 import './lineage.ts';
 import './diff.ts';
+import './search.ts';
 import './operation.ts';
 import './deployment.ts';
 import './prediction.ts';
 import './metric.ts';
+import './ledger.ts';
 import { builder } from './builder.ts';
 
 export const schema = builder.toSchema();

@@ -17,7 +17,7 @@ function firstRows(): unknown[] {
 export function tour(): Tab[] {
   return [
     {
-      query: `# 1 of 4 · What is there. Run it with Ctrl-Enter.
+      query: `# 1 of 7 · What is there. Run it with Ctrl-Enter.
 # Every field is described: hover over one, or open the docs on the left.
 query Models {
   project(name: "demo") {
@@ -45,7 +45,7 @@ query Models {
 `,
     },
     {
-      query: `# 2 of 4 · What a version takes and answers.
+      query: `# 2 of 7 · What a version takes and answers.
 query Signature {
   version(ref: "demo/breast-cancer:2") {
     number
@@ -66,7 +66,7 @@ query Signature {
 `,
     },
     {
-      query: `# 3 of 4 · Ask it. Run it a few times, then look at the next tab.
+      query: `# 3 of 7 · Ask it. Run it a few times, then look at the next tab.
 mutation Predict($rows: [Row!]) {
   predict(input: { deployment: "demo/breast-cancer", rows: $rows }) {
     ... on PredictPayload {
@@ -82,7 +82,7 @@ mutation Predict($rows: [Row!]) {
       variables: JSON.stringify({ rows: firstRows() }, null, 2),
     },
     {
-      query: `# 4 of 4 · Watch it live: a frame a second. Leave it running and predict in the tab before.
+      query: `# 4 of 7 · Watch it live: a frame a second. Leave it running and predict in the tab before.
 subscription Metrics {
   deploymentMetrics(deployment: "demo/breast-cancer", backfillSeconds: 10) {
     at
@@ -95,6 +95,53 @@ subscription Metrics {
       errors { client model server shed }
       inFlight
     }
+  }
+}
+`,
+    },
+    {
+      query: `# 5 of 7 · Versions as in Git: where they come from, what stands for them, what differs, and how to find them.
+query Registry {
+  version(ref: "demo/breast-cancer@champion") { number message parents { number } metrics { name value } }
+  project(name: "demo") {
+    diff(from: "breast-cancer:1", to: "breast-cancer@latest") {
+      signature { compatible reasons }
+      metrics { name before after difference }
+      artifacts { path change }
+    }
+    search(query: "name:breast* AND (metric.accuracy > 0.9 OR alias:champion)") {
+      edges { node { number author { name } aliases { name movedAt movedBy { name } } } }
+    }
+    model(name: "breast-cancer") {
+      graph(first: 10) {
+        edges { lane lines { from to } node { number createdAt origin { __typename } parents { number } } }
+      }
+    }
+    ledger(first: 10) { edges { node { sequence at summary } } }
+  }
+}
+`,
+    },
+    {
+      query: `# 6 of 7 · Follow everything that changes. Leave it running and go on to the next tab.
+# Give \`after: 0\` to begin at the beginning, or the last sequence you have seen to carry on behind it.
+subscription Ledger {
+  ledger(project: "demo") {
+    sequence
+    at
+    type
+    actor { name }
+    summary
+  }
+}
+`,
+    },
+    {
+      query: `# 7 of 7 · Go back: version 1 becomes the newest one again, as a new version. The ledger keeps who did it and when.
+mutation Restore {
+  restoreVersion(input: { version: "demo/breast-cancer:1", message: "Back to the first one." }) {
+    ... on Version { number status parents { number } origin { ... on RestoreOrigin { from { number } } } }
+    ... on Error { code message hint }
   }
 }
 `,

@@ -92,7 +92,11 @@ builder.node(VersionType, {
       resolve: async (version, _args, { loaders }) =>
         version.operationId === null ? null : ((await loaders.operation.load(version.operationId)) ?? null),
     }),
-    message: t.exposeString('message', { nullable: true, description: 'What its author says of it.' }),
+    // Never null: where it stands beside an error's message in one selection, both must be of one type.
+    message: t.string({
+      description: 'What its author says of it; empty where that is nothing.',
+      resolve: (version) => version.message ?? '',
+    }),
     author: t.field({
       type: ActorType,
       description: 'Who created it.',

@@ -1,5 +1,4 @@
 /** One subscriber within a group, in the shape that graphql-ws iterates: a generator that never yields. */
-import type { LiveFeed } from './live-source.ts';
 import type { Seat } from './seat.ts';
 
 type Done = IteratorResult<never, void>;
@@ -7,50 +6,22 @@ const done: Done = { done: true, value: undefined };
 
 export class Member implements AsyncGenerator<never, void, void> {
   readonly seat: Seat;
-  readonly feed: LiveFeed<object>;
   /** Order of the last event sent. */
-  last = -Infinity;
+  last: number;
   /** The past is sent. */
   live = false;
-  /** Missed an event; the next one must say so. */
-  behind = false;
-  /** Events missed in a row. */
-  skipped = 0;
-  readonly #head: string;
-  readonly #join: (member: Member) => void;
-  readonly #leave: (member: Member) => Promise<void>;
+  readonly #join: () => void;
+  readonly #leave: () => Promise<void>;
   readonly #ended = Promise.withResolvers<Done>();
   #begun = false;
 
-  constructor(
-    seat: Seat,
-    feed: LiveFeed<object>,
-    join: (member: Member) => void,
-    leave: (member: Member) => Promise<void>,
-  ) {
+  constructor(seat: Seat, last: number, join: () => void, leave: () => Promise<void>) {
     this.seat = seat;
-    this.feed = feed;
-    this.#head = `{"id":${JSON.stringify(seat.id)},"type":"next","payload":`;
+    this.last = last;
     this.#join = join;
     this.#leave = leave;
     // Whether anybody listens to a failure depends on the client.
     this.#ended.promise.catch(() => undefined);
-  }
-
-  send(json: string, at: number): void {
-    this.seat.wire.write(`${this.#head}${json}}`);
-    this.#sent(at);
-  }
-
-  sendAll(jsons: readonly string[], at: number): void {
-    this.seat.wire.writeAll(jsons.map((json) => `${this.#head}${json}}`));
-    this.#sent(at);
-  }
-
-  #sent(at: number): void {
-    this.last = at;
-    this.behind = false;
-    this.skipped = 0;
   }
 
   end(): void {
@@ -66,7 +37,7 @@ export class Member implements AsyncGenerator<never, void, void> {
     if (!this.#begun) {
       this.#begun = true;
       try {
-        this.#join(this);
+        this.#join();
       } catch (error) {
         this.fail(error);
       }
@@ -77,7 +48,7 @@ export class Member implements AsyncGenerator<never, void, void> {
   async return(): Promise<Done> {
     this.#begun = true;
     this.end();
-    await this.#leave(this);
+    await this.#leave();
     return done;
   }
 

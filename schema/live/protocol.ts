@@ -79,8 +79,11 @@ async function prepare<Viewer>(
   const seat: Seat = {
     wire,
     id,
-    // A hash, because a document may be long and there is a key for every group.
-    key: hash('sha256', JSON.stringify([scope, operationName ?? null, variables ?? null, query])),
+    key: (without) => {
+      const telling = Object.entries(variables ?? {}).filter(([name]) => !without.has(name));
+      // A hash, because a document may be long and there is a key for every group.
+      return hash('sha256', JSON.stringify([scope, operationName ?? null, telling, query]));
+    },
     context: () => contextOf(session.viewer),
   };
   return { schema, document, operationName, variableValues: variables, contextValue: seat.context(), seat };

@@ -23,6 +23,8 @@ export interface WebSocketTimes {
   readonly pingMs: number;
   /** How often a viewer's access is looked at again. */
   readonly recheckMs: number;
+  /** A client that takes nothing for this long of what waits for it is told to go; looked at with every ping. */
+  readonly stallMs: number;
 }
 
 const defaultLimits: WebSocketLimits = {
@@ -30,7 +32,7 @@ const defaultLimits: WebSocketLimits = {
   operationsPerSocket: 100,
   connectionInitMs: 5_000,
 };
-const defaultTimes: WebSocketTimes = { pingMs: 12_000, recheckMs: 30_000 };
+const defaultTimes: WebSocketTimes = { pingMs: 12_000, recheckMs: 30_000, stallMs: 60_000 };
 
 export interface WebSocketOptions<Viewer> extends SessionOptions<Viewer>, ProtocolOptions<Viewer> {
   readonly server: Server;
@@ -78,6 +80,8 @@ class Door<Viewer> implements WebSocketDoor {
       maxPayload: limits.messageBytes,
       handleProtocols,
       clientTracking: false,
+      // Frames are written past ws.
+      perMessageDeflate: false,
     });
     options.server.on('upgrade', this.#upgrade);
   }
@@ -110,7 +114,7 @@ class Door<Viewer> implements WebSocketDoor {
 
   #open(socket: WebSocket, request: IncomingMessage, stream: Duplex): void {
     const { logger } = this.#options;
-    const wire = new SocketWire(socket, stream);
+    const wire = new SocketWire(socket, stream, this.#times.stallMs);
     const session = new Session(this.#options, wire, request);
     this.#sessions.add(session);
     const onClosed = this.#protocol.opened(

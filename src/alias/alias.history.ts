@@ -5,6 +5,7 @@ import { listEvents, sequenceAt, type LedgerEvent } from '../ledger/ledger.ts';
 import { findEventAt } from '../ledger/ledger.queries.ts';
 import type { Db } from '../platform/database.ts';
 import type { LedgerEventType } from '../platform/database.types.ts';
+import { sought } from '../name/name.ts';
 import type { Platform } from '../platform/platform.ts';
 import { findAlias, type AliasRow, type LiveAlias } from './alias.queries.ts';
 
@@ -45,7 +46,7 @@ export async function findAliasAt(
   name: string,
   sequence: bigint,
 ): Promise<LiveAlias | undefined> {
-  const alias = await findAlias(db, modelId, name.normalize('NFC'));
+  const alias = await findAlias(db, modelId, sought(name));
   if (!alias) return undefined;
   const [last, move] = await Promise.all([
     findEventAt(db, alias.id, sequence, all),
@@ -79,7 +80,7 @@ export async function aliasOf(
     if (await findEventAt(platform.db, model.id, sequence, ['MODEL_DELETED'])) return undefined;
     return findAliasAt(platform.db, model.id, name, sequence);
   }
-  const alias = await findAlias(platform.db, model.id, name.normalize('NFC'));
+  const alias = await findAlias(platform.db, model.id, sought(name));
   return alias?.versionId ? (alias as LiveAlias) : undefined;
 }
 

@@ -2,8 +2,9 @@
 import { requireRole, type Viewer } from '../access/access.ts';
 import { changing, type Append } from '../ledger/ledger.ts';
 import { getModel, type Model } from '../model/model.ts';
+import { lockModel } from '../model/model.queries.ts';
 import { findProjects } from '../project/project.queries.ts';
-import { checkName, shown } from '../name/name.ts';
+import { checkName, shown, sought } from '../name/name.ts';
 import type { Db } from '../platform/database.ts';
 import type { LedgerEventType } from '../platform/database.types.ts';
 import { ConflictError, ForbiddenError, NotFoundError, ValidationError } from '../platform/errors.ts';
@@ -49,9 +50,10 @@ export async function setAlias(platform: Platform, viewer: Viewer, input: SetAli
     throw ValidationError.of([path], `a version of ${model.name}`, `${ref}, of another model`);
   };
   const version = await find('version', input.version);
-  checkStanding(version);
   const expected = input.expected === null ? null : await find('expected', input.expected);
   return changing(platform, model.projectId, viewer, async (tx, append) => {
+    // First, as whoever deletes the model or a version does.
+    if (!(await lockModel(tx, model.id))) throw new NotFoundError(`Model ${model.name}`);
     const alias = await queries.lockAlias(tx, {
       id: newId(),
       projectId: model.projectId,
@@ -61,7 +63,9 @@ export async function setAlias(platform: Platform, viewer: Viewer, input: SetAli
       movedByName: viewer.name,
       movedByKind: viewer.kind,
     });
-    if (!(await holdVersion(tx, version.id))) throw new NotFoundError(`Version ${input.version}`);
+    const held = await holdVersion(tx, version.id);
+    if (!held) throw new NotFoundError(`Version ${input.version}`);
+    checkStanding(held);
     const isProtected = input.protected ?? alias.protected;
     if (alias.protected || isProtected) requireOperator(viewer, alias);
     const current = await standing(tx, alias);
@@ -70,7 +74,7 @@ export async function setAlias(platform: Platform, viewer: Viewer, input: SetAli
       throw new ConflictError(`${model.name} has ${MAX_ALIASES} aliases, the most there may be.`, null);
     }
     const change: Change = { tx, append, viewer, model, alias, current };
-    return move(change, version, isProtected);
+    return move(change, held, isProtected);
   });
 }
 
@@ -126,12 +130,13 @@ export async function deleteAlias(
 ): Promise<Alias> {
   const model = await getModel(platform, viewer, input.modelId);
   requireRole(viewer, model.projectId, 'AUTHOR', `Model ${model.name}`);
-  const name = input.name.normalize('NFC');
+  const name = sought(input.name);
   const [project] = await findProjects(platform.db, [model.projectId]);
   const expected = await resolveVersion(platform, viewer, ['expected'], input.expected, project);
   const known = await queries.findAlias(platform.db, model.id, name);
   if (!known?.versionId) throw new NotFoundError(`Alias ${model.name}@${name}`);
   return changing(platform, model.projectId, viewer, async (tx, append) => {
+    if (!(await lockModel(tx, model.id))) throw new NotFoundError(`Model ${model.name}`);
     const alias = await queries.lockAlias(tx, known);
     const current = await standing(tx, alias);
     if (!current) throw new NotFoundError(`Alias ${model.name}@${name}`);

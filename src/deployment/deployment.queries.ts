@@ -11,6 +11,16 @@ export function insertDeployment(db: Db, deployment: Insertable<Deployment>): Pr
   return db.insertInto('deployment').values(deployment).returningAll().executeTakeFirstOrThrow();
 }
 
+/** So that a deployment is there at the time of the event that tells of it. */
+export function setCreatedAt(db: Db, id: string, at: Date): Promise<DeploymentRow> {
+  return db
+    .updateTable('deployment')
+    .set({ createdAt: at })
+    .where('id', '=', id)
+    .returningAll()
+    .executeTakeFirstOrThrow();
+}
+
 export async function insertArm(db: Db, arm: Insertable<Arm>): Promise<void> {
   await db.insertInto('arm').values(arm).execute();
 }

@@ -1,6 +1,6 @@
 /** Deployments: named endpoints on which versions answer. */
 import { may, requireRole, type Viewer } from '../access/access.ts';
-import { checkName, shown } from '../name/name.ts';
+import { checkName, shown, sought } from '../name/name.ts';
 import { beginOperation } from '../operation/operation.ts';
 import { cancelOperation } from '../operation/operation.queries.ts';
 import { toPage, toPageRequest, type Page, type PageArgs } from '../paging/paging.ts';
@@ -60,9 +60,6 @@ export async function createDeployment(
       version.statusReason ?? 'Watch Version.operation until it has ended.',
     );
   }
-  if (version.archivedAt) {
-    throw new ConflictError(`Version ${version.number} is archived.`, 'archived', 'Unarchive it first.');
-  }
   try {
     return await insert(platform, viewer, project.id, { ...input, name }, version.id);
   } catch (error) {
@@ -84,7 +81,11 @@ async function insert(
 ): Promise<Deployment> {
   const deployment = await changing(platform, projectId, viewer, async (tx, append) => {
     const id = newId();
-    if (!(await holdVersion(tx, versionId))) throw new NotFoundError(`Version ${input.version}`);
+    const version = await holdVersion(tx, versionId);
+    if (!version) throw new NotFoundError(`Version ${input.version}`);
+    if (version.archivedAt) {
+      throw new ConflictError(`Version ${version.number} is archived.`, 'archived', 'Unarchive it first.');
+    }
     const operation = await beginOperation(tx, viewer, {
       projectId,
       kind: provisionJob.name,
@@ -112,8 +113,8 @@ async function insert(
       weight: 1,
     } as const;
     await queries.insertArm(tx, arm);
-    await append(await deploymentEvent(tx, 'DEPLOYMENT_CREATED', row));
-    return row;
+    const { at } = await append(await deploymentEvent(tx, 'DEPLOYMENT_CREATED', row));
+    return queries.setCreatedAt(tx, row.id, at);
   });
   await enqueue(platform, provisionJob, deployment);
   return deployment;
@@ -179,7 +180,7 @@ export function findDeployment(
   projectId: string,
   name: string,
 ): Promise<Deployment | undefined> {
-  return queries.findDeploymentByName(platform.db, projectId, name.normalize('NFC'));
+  return queries.findDeploymentByName(platform.db, projectId, sought(name));
 }
 
 const reference = /^([^/]+)\/([^/]+)$/;

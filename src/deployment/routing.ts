@@ -6,6 +6,7 @@
 import { ReplicaClient } from '../inference/replica-client.ts';
 import type { ChangeFeed } from '../events.ts';
 import type { DeploymentState, InvalidOutputPolicy } from '../platform/database.types.ts';
+import { sought } from '../name/name.ts';
 import { isId } from '../platform/id.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { Signature } from '../signature/signature.ts';
@@ -78,8 +79,7 @@ export class RouteTable {
   async find(ref: string): Promise<DeploymentRoute | undefined> {
     const known = this.get(ref);
     if (known && !isComingUp(known.state)) return known;
-    const id =
-      known?.id ?? (isId(ref) ? ref : await queries.findIdByLabel(this.#platform.db, ref.normalize('NFC')));
+    const id = known?.id ?? (isId(ref) ? ref : await queries.findIdByLabel(this.#platform.db, sought(ref)));
     if (id === undefined) return undefined;
     await this.load([id]);
     return this.#byId.get(id);

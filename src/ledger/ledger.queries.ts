@@ -1,65 +1,9 @@
 import { sql, type Selectable } from 'kysely';
-import type { Actor } from '../access/access.ts';
 import type { Db } from '../platform/database.ts';
 import type { LedgerEvent } from '../platform/database.generated.ts';
-import type { LedgerEventType, LedgerSubject } from '../platform/database.types.ts';
-import { newId } from '../platform/id.ts';
+import type { LedgerEventType } from '../platform/database.types.ts';
 
 export type LedgerRow = Selectable<LedgerEvent>;
-
-/** What happened to what; who did it and when are added as it is written. */
-export interface LedgerEntry {
-  readonly type: LedgerEventType;
-  readonly subject: { readonly type: LedgerSubject; readonly id: string };
-  /** The model that it happened in: its own changes, its versions' and its aliases'. */
-  readonly modelId?: string;
-  readonly data: Readonly<Record<string, unknown>>;
-}
-
-/** Where in a project's history something was written. */
-export interface Moment {
-  readonly sequence: bigint;
-  readonly at: Date;
-}
-
-/**
- * Writes events at the end of a project's ledger. The counter's row stays locked until the transaction ends, so commits
- * come in the order of the numbers and none is missing; the time goes up by a millisecond at least.
- */
-export async function appendEvents(
-  db: Db,
-  projectId: string,
-  actor: Actor,
-  entries: readonly LedgerEntry[],
-): Promise<Moment> {
-  const events = entries.map(({ type, subject, modelId, data }, index) => ({
-    ordinal: index + 1,
-    id: newId(),
-    type,
-    subject_type: subject.type,
-    subject_id: subject.id,
-    model_id: modelId,
-    data,
-  }));
-  const { rows } = await sql<Moment>`
-    with counter as (
-      insert into ledger_counter as c (project_id, sequence, at)
-      values (${projectId}, ${entries.length}, date_trunc('milliseconds', clock_timestamp()))
-      on conflict (project_id) do update set
-        sequence = c.sequence + excluded.sequence,
-        at = greatest(date_trunc('milliseconds', clock_timestamp()), c.at + interval '1 millisecond')
-      returning sequence, at
-    ), written as (
-      insert into ledger_event
-        (project_id, sequence, id, type, at, actor_name, actor_kind, subject_type, subject_id, model_id, data)
-      select ${projectId}, counter.sequence - ${entries.length} + e.ordinal, e.id, e.type, counter.at,
-             ${actor.name}, ${actor.kind}, e.subject_type, e.subject_id, e.model_id, e.data
-      from counter, jsonb_to_recordset(${JSON.stringify(events)}::jsonb) as e(
-        ordinal integer, id uuid, type text, subject_type text, subject_id uuid, model_id uuid, data jsonb)
-    )
-    select sequence, at from counter`.execute(db);
-  return rows[0] as Moment;
-}
 
 export function findEvents(db: Db, ids: readonly string[]): Promise<LedgerRow[]> {
   return db.selectFrom('ledgerEvent').selectAll().where('id', 'in', ids).execute();
@@ -104,21 +48,81 @@ export async function listEvents(
   return all.orderBy('sequence', 'desc').limit(limit).execute();
 }
 
+/** An event, and how many bytes its data takes as text. */
+export interface SizedEvent {
+  readonly event: LedgerRow;
+  readonly bytes: number;
+}
+
+/** How much of a ledger to read at once; at least one event is. */
+export interface Portion {
+  readonly events: number;
+  readonly bytes: number;
+}
+
+export interface Excerpt {
+  readonly events: readonly SizedEvent[];
+  /** There is nothing more: the portion was not what ended it. */
+  readonly complete: boolean;
+}
+
 /** Oldest first, from above `after`. */
-export function listEventsAfter(
+export async function listEventsAfter(
+  db: Db,
+  projectId: string,
+  after: bigint,
+  portion: Portion,
+  types?: readonly LedgerEventType[],
+): Promise<Excerpt> {
+  if (types?.length === 0) return { events: [], complete: true };
+  const bytes = sql<number>`octet_length(data::text)`;
+  const sized = db
+    .selectFrom(inSequence(db, projectId, after, portion.events, types).as('e'))
+    .selectAll()
+    .select([
+      bytes.as('bytes'),
+      sql<bigint>`sum(${bytes}) over (order by sequence) - ${bytes}`.as('bytesBefore'),
+      sql<bigint>`count(*) over ()`.as('found'),
+    ]);
+  const rows = await db
+    .selectFrom(sized.as('s'))
+    .selectAll()
+    .where('bytesBefore', '<', BigInt(portion.bytes))
+    .orderBy('sequence')
+    .execute();
+  const events = rows.map((row) => {
+    const { bytes: size, bytesBefore: _, found: __, ...event } = row;
+    return { event, bytes: size };
+  });
+  const found = Number(rows[0]?.found ?? 0);
+  return { events, complete: found < portion.events && found === rows.length };
+}
+
+function inSequence(
   db: Db,
   projectId: string,
   after: bigint,
   limit: number,
-): Promise<LedgerRow[]> {
-  return db
-    .selectFrom('ledgerEvent')
-    .selectAll()
-    .where('projectId', '=', projectId)
-    .where('sequence', '>', after)
+  types: readonly LedgerEventType[] | undefined,
+) {
+  const of = (type: LedgerEventType | undefined) =>
+    db
+      .selectFrom('ledgerEvent')
+      .selectAll()
+      .where('projectId', '=', projectId)
+      .where('sequence', '>', after)
+      .$if(type !== undefined, (query) => query.where('type', '=', type as LedgerEventType))
+      .orderBy('sequence')
+      .limit(limit);
+  const [first, ...rest] = new Set(types);
+  // A rare type among many others: each has an index of its own to walk.
+  return rest
+    .reduce(
+      (query, type) => query.unionAll(db.selectFrom(of(type).as('e')).selectAll()),
+      db.selectFrom(of(first).as('e')).selectAll(),
+    )
     .orderBy('sequence')
-    .limit(limit)
-    .execute();
+    .limit(limit);
 }
 
 /** The last event of a project; 0 before the first. */

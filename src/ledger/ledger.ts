@@ -4,24 +4,26 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Actor } from '../access/access.ts';
-import { toPage, toPageRequest, type Page, type PageArgs } from '../paging/paging.ts';
+import { numberAfter, toPage, toPageRequest, type Page, type PageArgs } from '../paging/paging.ts';
 import type { Db } from '../platform/database.ts';
 import { ValidationError } from '../platform/errors.ts';
 import type { Platform } from '../platform/platform.ts';
+import { appendEvents, type LedgerEntry, type Moment } from './append.queries.ts';
 import * as queries from './ledger.queries.ts';
 
 export type LedgerEvent = queries.LedgerRow;
-export type { EventFilter, LedgerEntry, Moment } from './ledger.queries.ts';
+export type { LedgerEntry, Moment } from './append.queries.ts';
+export type { EventFilter } from './ledger.queries.ts';
 
 /** Modelarium itself, where nobody asked. */
 export const system: Actor = { name: 'modelarium', kind: 'SYSTEM' };
 
 /** Writes an event of the change that a transaction makes. To be called when nothing else is left to lock. */
-export type Append = (...entries: readonly queries.LedgerEntry[]) => Promise<queries.Moment>;
+export type Append = (...entries: readonly LedgerEntry[]) => Promise<Moment>;
 
 /** How events get into a transaction that somebody else commits; who does, announces `ledger` afterwards. */
 export function appendTo(tx: Db, projectId: string, actor: Actor): Append {
-  return (...entries) => queries.appendEvents(tx, projectId, actor, entries);
+  return (...entries) => appendEvents(tx, projectId, actor, entries);
 }
 
 /**
@@ -57,17 +59,10 @@ export async function listEvents(
     platform.db,
     projectId,
     filter,
-    beforeOf(request.after),
+    numberAfter(request, 0, 2n ** 63n - 1n),
     request.first + 1,
   );
   return toPage(rows, request);
-}
-
-function beforeOf(after: readonly string[] | undefined): bigint | undefined {
-  const text = after?.[0];
-  if (text === undefined) return undefined;
-  if (!/^\d{1,18}$/.test(text)) throw ValidationError.of(['after'], 'a cursor of this connection', text);
-  return BigInt(text);
 }
 
 /**

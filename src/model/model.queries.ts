@@ -65,10 +65,10 @@ export function updateModel(
 }
 
 /** Leaves a mark in place of a model; its name is free again. */
-export function markModelDeleted(db: Db, id: string): Promise<ModelRow> {
+export function markModelDeleted(db: Db, id: string, at: Date): Promise<ModelRow> {
   return db
     .updateTable('model')
-    .set({ deletedAt: sql`clock_timestamp()` })
+    .set({ deletedAt: at })
     .where('id', '=', id)
     .returningAll()
     .executeTakeFirstOrThrow();

@@ -2,7 +2,7 @@
 import { may, requireRole, type Viewer } from '../access/access.ts';
 import { isDeepStrictEqual } from 'node:util';
 import { changing, type LedgerEntry } from '../ledger/ledger.ts';
-import { checkName, checkText } from '../name/name.ts';
+import { checkName, checkText, sought } from '../name/name.ts';
 import { toPageRequest, type Page, type PageArgs } from '../paging/paging.ts';
 import { brokenConstraint } from '../platform/database.ts';
 import type { LedgerEventType, TagRecord } from '../platform/database.types.ts';
@@ -98,7 +98,7 @@ export async function getModel(platform: Platform, viewer: Viewer, id: string): 
 
 /** The model of that name in a project that the viewer may read. */
 export function findModel(platform: Platform, projectId: string, name: string): Promise<Model | undefined> {
-  return queries.findModelByName(platform.db, projectId, name.normalize('NFC'));
+  return queries.findModelByName(platform.db, projectId, sought(name));
 }
 
 /**

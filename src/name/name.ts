@@ -6,6 +6,11 @@ const MAX_NAME = 100;
 const MAX_TEXT = 10_000;
 const shape = /^[\p{L}\p{N}][\p{L}\p{N}\p{M}._-]*$/u;
 
+/** A name that is looked for, as names are kept; what no name can hold, and PostgreSQL no text, finds nothing. */
+export function sought(name: string): string {
+  return name.normalize('NFC').replaceAll('\0', '\ufffd');
+}
+
 /** How a value is shown in an error: quoted, shortened, without control characters. */
 export function shown(value: string): string {
   const text = JSON.stringify(value);
@@ -71,13 +76,39 @@ function codeOf(letter: string): string {
  */
 export function checkText(path: readonly string[], value: string | null | undefined): string | null {
   if (value === null || value === undefined) return null;
-  if (value.length > MAX_TEXT) {
-    throw ValidationError.of(path, `at most ${MAX_TEXT} characters`, `${value.length} characters`);
-  }
+  checkCharacters(path, value, MAX_TEXT);
   // oxlint-disable-next-line no-control-regex -- control characters are what is looked for
   const control = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/.exec(value);
   if (control) {
     throw ValidationError.of(path, 'text without control characters', shown(control[0]));
   }
+  if (!value.isWellFormed()) throw ValidationError.of(path, 'whole characters', 'half a surrogate pair');
   return value;
+}
+
+/** Counts as people do: a character outside the first 65,536 is one. @throws ValidationError at `path`. */
+export function checkCharacters(path: readonly string[], value: string, most: number): void {
+  if (value.length <= most) return;
+  const characters = [...value].length;
+  if (characters > most)
+    throw ValidationError.of(path, `at most ${most} characters`, `${characters} characters`);
+}
+
+/**
+ * A JSON value that PostgreSQL can keep: no NUL, no half of a surrogate pair, no number beyond all doubles. It must not be
+ * deeper than the stack.
+ * @throws ValidationError at the place within `path`.
+ */
+export function checkStorable(path: readonly (string | number)[], value: unknown): void {
+  if (typeof value === 'number' && !Number.isFinite(value)) {
+    throw ValidationError.of(path, 'a number that a double holds', String(value));
+  }
+  if (typeof value === 'string' && (value.includes('\0') || !value.isWellFormed())) {
+    throw ValidationError.of(path, 'text without NUL and half surrogate pairs', shown(value));
+  }
+  if (typeof value !== 'object' || value === null) return;
+  for (const [key, part] of Object.entries(value)) {
+    checkStorable(path, key);
+    checkStorable([...path, key], part);
+  }
 }

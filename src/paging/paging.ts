@@ -51,10 +51,31 @@ export function toPageRequest(args: PageArgs, keys: number): PageRequest {
 function parseCursor(cursor: string): string[] | undefined {
   try {
     const value: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8'));
-    return Array.isArray(value) && value.every((part) => typeof part === 'string') ? value : undefined;
+    return Array.isArray(value) && value.every(isKey) ? value : undefined;
   } catch {
     return undefined;
   }
+}
+
+/** PostgreSQL's text holds no NUL. */
+function isKey(part: unknown): part is string {
+  return typeof part === 'string' && !part.includes('\0');
+}
+
+/**
+ * A part of the key after which a page starts, where that is a number; undefined at the beginning.
+ * @throws ValidationError for a cursor that this connection did not hand out.
+ */
+export function numberAfter({ after }: PageRequest, part: number, most: bigint): bigint | undefined {
+  const text = after?.[part];
+  if (text === undefined) return undefined;
+  const number = /^\d{1,19}$/.test(text) ? BigInt(text) : undefined;
+  if (number !== undefined && number <= most) return number;
+  throw ValidationError.of(
+    ['after'],
+    'a cursor from pageInfo.endCursor of this connection',
+    'something else',
+  );
 }
 
 /** A page from `first + 1` rows. */

@@ -1,7 +1,7 @@
 /** Projects: each holds its models, deployments and tokens, and is the boundary of access. */
 import { roleIn, type Viewer } from '../access/access.ts';
 import { changing } from '../ledger/ledger.ts';
-import { checkName, checkText } from '../name/name.ts';
+import { checkName, checkText, sought } from '../name/name.ts';
 import { brokenConstraint } from '../platform/database.ts';
 import { ConflictError, ForbiddenError, NotFoundError } from '../platform/errors.ts';
 import { newId } from '../platform/id.ts';
@@ -53,7 +53,7 @@ export async function findProject(
   viewer: Viewer,
   name: string,
 ): Promise<Project | undefined> {
-  const project = await queries.findProjectByName(platform.database, name.normalize('NFC'));
+  const project = await queries.findProjectByName(platform.database, sought(name));
   return project && roleIn(viewer, project.id) ? project : undefined;
 }
 

@@ -19,8 +19,8 @@ export interface SignatureComparison {
 
 /**
  * Compares what two versions take and answer. Callers of `from` can go on with `to` when it takes all that `from` took
- * (the same inputs and columns with the same datatypes; dimensions and missing values may be freer, new columns only if
- * they may be missing) and answers all that `from` answered (the same outputs and classes; more outputs are no harm).
+ * (the same inputs and columns at the same places with the same datatypes, and no more; dimensions and missing values may
+ * be freer) and answers all that `from` answered (the same outputs and classes; more outputs are no harm).
  */
 export function compareSignatures(from: Signature, to: Signature): SignatureComparison {
   const reasons = [
@@ -78,6 +78,8 @@ function columnReasons(from: readonly ColumnSpec[] | null, to: readonly ColumnSp
     const reasons: string[] = [];
     if (after.datatype !== before.datatype)
       reasons.push(`Column ${before.name} takes ${after.datatype} instead of ${before.datatype}.`);
+    if (after.input !== before.input || after.index !== before.index)
+      reasons.push(`Column ${before.name} is at another place of the tensors.`);
     if (before.nullable && !after.nullable) reasons.push(`Column ${before.name} may no longer be missing.`);
     return reasons;
   });

@@ -1,5 +1,5 @@
 /** Tags: keys and values that people give to models and versions. */
-import { checkName, checkText, shown } from '../name/name.ts';
+import { checkCharacters, checkName, checkText, shown } from '../name/name.ts';
 import type { TagRecord } from '../platform/database.types.ts';
 import { ValidationError } from '../platform/errors.ts';
 
@@ -24,9 +24,7 @@ export function checkTags(path: readonly string[], tags: readonly TagRecord[]): 
     if (seen.has(key)) throw ValidationError.of([...at, 'key'], 'each key once', shown(key));
     seen.add(key);
     const value = (checkText([...at, 'value'], tag.value) ?? '').normalize('NFC');
-    if (value.length > MAX_VALUE) {
-      throw ValidationError.of([...at, 'value'], `at most ${MAX_VALUE} characters`, `${value.length}`);
-    }
+    checkCharacters([...at, 'value'], value, MAX_VALUE);
     return { key, value };
   });
   return inOrder(path, checked);

@@ -8,6 +8,11 @@ export function characterAt(text: string, offset: number): string {
   return code === undefined ? '' : String.fromCodePoint(code);
 }
 
+/** The column at an offset, counted from 1. */
+export function columnAt(text: string, offset: number): number {
+  return Array.from(text.slice(0, offset)).length + 1;
+}
+
 /**
  * An error that points at a place. Offsets count UTF-16 units, as JavaScript does; the column that the message names
  * counts characters from 1, as people do.
@@ -22,9 +27,8 @@ export function syntaxError(
 ): ValidationError {
   const character = characterAt(text, offset);
   const found = options.found ?? (character === '' ? 'the end' : shown(character));
-  const column = [...text.slice(0, offset)].length + 1;
   return ValidationError.of(path, expected, found, {
-    message: `${path.join('.')}: column ${column}: expected ${expected}, found ${found}.`,
+    message: `${path.join('.')}: column ${columnAt(text, offset)}: expected ${expected}, found ${found}.`,
     ...(options.hint === undefined ? {} : { hint: options.hint }),
   });
 }

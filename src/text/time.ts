@@ -4,8 +4,7 @@ import { shown } from '../name/name.ts';
 /** A time, or what is wrong with the text in the words of an error's `found`. */
 export type ReadTime = { readonly time: Date } | { readonly fault: string };
 
-const timeShape =
-  /^(\d{4}-\d\d-\d\d)t(\d\d:\d\d)(:\d\d)?(\.\d+)?(z|[+-](?:[01]\d|2[0-3]):[0-5]\d)?$/i;
+const timeShape = /^(\d{4}-\d\d-\d\d)t(\d\d:\d\d)(?:(:\d\d)(\.\d+)?)?(z|[+-](?:[01]\d|2[0-3]):[0-5]\d)?$/i;
 const EARLIEST = Date.parse('0001-01-01T00:00Z');
 const LATEST = Date.parse('9999-12-31T23:59:59.999Z');
 
@@ -16,7 +15,7 @@ const LATEST = Date.parse('9999-12-31T23:59:59.999Z');
 export function readTime(text: string): ReadTime {
   const [whole, day, minute, second = ':00', fraction = '', zone] = timeShape.exec(text) ?? [];
   const wrong = (why = ''): ReadTime => ({ fault: `${shown(text)}${why}` });
-  if (whole === undefined || (fraction !== '' && !/:\d\d\./.test(whole))) return wrong();
+  if (whole === undefined) return wrong();
   if (zone === undefined) return wrong(', which has no zone');
   if (fraction.length > 4) return wrong(', which is finer than a millisecond');
   const local = exact(`${day}T${minute}${second}${fraction}`);

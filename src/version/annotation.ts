@@ -1,5 +1,5 @@
 /** What people write beside a version and may change later: metadata, reported metrics. */
-import { checkName, shown } from '../name/name.ts';
+import { checkName, checkStorable, shown } from '../name/name.ts';
 import { ValidationError } from '../platform/errors.ts';
 
 const MAX_METADATA_BYTES = 65_536;
@@ -23,14 +23,12 @@ export function checkMetadata(path: readonly string[], metadata: unknown): strin
   if (isDeeper(metadata, MAX_METADATA_DEPTH)) {
     throw ValidationError.of(path, `at most ${MAX_METADATA_DEPTH} levels`, `more than ${MAX_METADATA_DEPTH}`);
   }
+  checkStorable(path, metadata);
   const text = JSON.stringify(metadata);
   const bytes = Buffer.byteLength(text);
   if (bytes > MAX_METADATA_BYTES) {
     throw ValidationError.of(path, `at most ${MAX_METADATA_BYTES} bytes of JSON`, `${bytes} bytes`);
   }
-  // PostgreSQL's jsonb holds neither; JSON.stringify writes both as an escape.
-  const unfit = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f][0-9a-f]{2})/.exec(text);
-  if (unfit) throw ValidationError.of(path, 'text without NUL and half surrogate pairs', shown(unfit[0]));
   return text;
 }
 
@@ -53,6 +51,7 @@ export function checkMetrics(path: readonly string[], metrics: readonly Reported
     const name = checkName(at, metric.name);
     if (seen.has(name)) throw ValidationError.of(at, 'each name once', shown(name));
     seen.add(name);
+    checkStorable([...path, index, 'value'], metric.value);
     return { name, value: metric.value };
   });
   return checked.toSorted((a, b) => (a.name < b.name ? -1 : 1));

@@ -46,7 +46,12 @@ export async function shareBlobs(
     select b.digest, b.bytes from blob b
     where b.digest = any(${digests}) and exists (
       select from version_artifact a
-      where a.project_id = ${projectId} and a.digest = b.digest and a.blob_digest is not null and a.role = 'UPLOADED')
+      where a.project_id = ${projectId} and a.digest = b.digest and a.blob_digest is not null and a.role = 'UPLOADED'
+      union all
+      -- Written by a process of the release before, beside which this one may run.
+      select from version_artifact a join version v on v.id = a.version_id
+      where a.project_id is null and a.digest = b.digest and a.blob_digest is not null and a.role = 'UPLOADED'
+        and v.project_id = ${projectId})
     order by b.digest
     for share of b`.execute(db);
   return new Map(rows.map(({ digest, bytes }) => [digest, Number(bytes)]));

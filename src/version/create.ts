@@ -3,11 +3,11 @@ import { createHash } from 'node:crypto';
 import { requireRole, type Viewer } from '../access/access.ts';
 import { getModel, type Model } from '../model/model.ts';
 import { takeNumber } from '../model/model.queries.ts';
-import { checkText, shown } from '../name/name.ts';
+import { checkStorable, checkText, shown } from '../name/name.ts';
 import { beginOperation } from '../operation/operation.ts';
 import type { Db } from '../platform/database.ts';
 import type { TagRecord } from '../platform/database.types.ts';
-import { NotFoundError, ValidationError } from '../platform/errors.ts';
+import { ConflictError, NotFoundError, ValidationError } from '../platform/errors.ts';
 import { newId } from '../platform/id.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { GivenSignature } from '../signature/signature.ts';
@@ -21,6 +21,7 @@ import { checkExpected, insertVersion } from './insert.ts';
 import { resolveParents } from './resolve.ts';
 import type { Version } from './version.ts';
 import { ingestJob } from './version.jobs.ts';
+import { holdVersions } from './version.queries.ts';
 
 export interface CreateVersion {
   readonly modelId: string;
@@ -91,6 +92,7 @@ async function check(
     model,
     artifacts: checkArtifacts(input.artifacts),
     message: checkText(['message'], input.message),
+    signature: checkSignature(input.signature),
     metadata: checkMetadata(['metadata'], input.metadata),
     tags: checkTags(['tags'], input.tags),
     metrics: checkMetrics(['metrics'], input.metrics),
@@ -100,12 +102,19 @@ async function check(
   return checked;
 }
 
+/** What it means is checked against the graph, later; here only that it can be kept. */
+function checkSignature(signature: GivenSignature | null): GivenSignature | null {
+  checkStorable(['signature'], signature);
+  return signature;
+}
+
 /** Last: what is wrong beside them is told even where files are still to be chosen. */
 function checkFiles(platform: Platform, input: CreateVersion): void {
   const { MAX_FILES } = platform.config;
   const files = input.files.length + input.artifacts.length;
   if (files === 0 || files > MAX_FILES) {
-    throw ValidationError.of(['files'], `1 to ${MAX_FILES} files`, String(files), {
+    const path = input.artifacts.length > 0 ? ['artifacts'] : ['files'];
+    throw ValidationError.of(path, `1 to ${MAX_FILES} files`, String(files), {
       hint: 'The largest number is MAX_FILES.',
     });
   }
@@ -165,7 +174,13 @@ async function insert(
   const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
   const digest = digestOf(files);
   const paths = files.map(({ path }) => path);
-  const twin = await queries.findTwin(tx, model.projectId, digest, paths, input.signature);
+  const alike = await queries.findTwin(tx, model.projectId, digest, paths, input.signature);
+  const held = await holdVersions(tx, [...(input.parents ?? []), ...(alike ? [alike.id] : [])]);
+  if (input.parents?.some((parent) => !held.has(parent))) {
+    throw new ConflictError('A parent was deleted meanwhile.', null, 'Look at the versions again.');
+  }
+  // Its bytes stay while it does.
+  const twin = alike && held.has(alike.id) ? alike : undefined;
   const operation = twin
     ? null
     : await beginOperation(tx, viewer, {
@@ -194,7 +209,7 @@ async function insert(
     originVersionId: null,
     artifacts: [...files.map(uploaded), ...(twin?.serving ? [twin.serving] : [])],
   };
-  return insertVersion(tx, viewer, model, whole);
+  return insertVersion(tx, model, whole);
 }
 
 function uploaded({ path, digest, bytes }: StoredFile): queries.NewArtifact {

@@ -1,4 +1,7 @@
 import { sql } from 'kysely';
+import { counter, written } from '../ledger/append.queries.ts';
+import type { LedgerEntry } from '../ledger/ledger.ts';
+import type { Actor } from '../access/access.ts';
 import type { Db } from '../platform/database.ts';
 import type { VersionOrigin, VersionStatus, TagRecord } from '../platform/database.types.ts';
 import type { GivenSignature, Signature } from '../signature/signature.ts';
@@ -21,7 +24,7 @@ export interface NewVersion {
   readonly number: number;
   readonly status: VersionStatus;
   readonly message: string | null;
-  readonly author: { readonly name: string; readonly kind: string };
+  readonly author: Actor;
   readonly format: string;
   readonly bytes: number;
   readonly digest: string;
@@ -42,26 +45,28 @@ export interface NewVersion {
 const json = (value: unknown): string | null => (value === null ? null : JSON.stringify(value));
 
 /**
- * Writes a version with its artifacts, metrics and parents; the model's row must be locked. Parents that are deleted by
- * then are left out, so that the caller sees it from what is returned.
+ * Writes a version with its artifacts, metrics, parents and event. The model's row must be locked, and so must be the
+ * parents that are given: nothing is locked here after the ledger's counter. It is created at the time of its event.
+ * @param event to which the parents are added.
  */
-export async function insertWhole(
-  db: Db,
-  version: NewVersion,
-): Promise<{ row: VersionRow; parents: string[] }> {
+export async function insertWhole(db: Db, version: NewVersion, event: LedgerEntry): Promise<VersionRow> {
   const artifacts = version.artifacts.map(({ mediaType, ...rest }) => ({ ...rest, media_type: mediaType }));
-  const { rows } = await sql<VersionRow & { parents: string[] }>`
+  const told = sql`e.data || jsonb_build_object('parents', array(select id from parent order by ordinal))`;
+  const { rows } = await sql<VersionRow>`
     with parent as (${parentsOf(version)}),
+    ${counter(version.projectId, 1)},
+    ${written(version.projectId, version.author, [event], told)},
     inserted as (
       insert into version
         (id, project_id, model_id, number, status, message, author_name, author_kind, created_at, format, bytes, digest,
          given_signature, signature, model_file, operation_id, metadata, tags, origin, origin_version_id, generation)
       select ${version.id}::uuid, ${version.projectId}::uuid, ${version.modelId}::uuid, ${version.number}::integer,
-             ${version.status}, ${version.message}, ${version.author.name}, ${version.author.kind}, clock_timestamp(),
+             ${version.status}, ${version.message}, ${version.author.name}, ${version.author.kind}, counter.at,
              ${version.format}, ${version.bytes}::bigint, ${version.digest}, ${json(version.givenSignature)}::jsonb,
              ${json(version.signature)}::jsonb, ${version.modelFile}, ${version.operationId}::uuid,
              ${version.metadata}::jsonb, ${JSON.stringify(version.tags)}::jsonb, ${version.origin},
              ${version.originVersionId}::uuid, coalesce((select max(generation) from parent), 0) + 1
+      from counter
       returning *
     ), artifacts as (
       insert into version_artifact
@@ -78,12 +83,11 @@ export async function insertWhole(
       from inserted v, jsonb_to_recordset(${JSON.stringify(version.metrics)}::jsonb)
         as m(name text, value double precision)
     )
-    select inserted.*, array(select id from parent order by ordinal) as parents from inserted`.execute(db);
-  const { parents, ...row } = rows[0] as VersionRow & { parents: string[] };
-  return { row, parents };
+    select * from inserted`.execute(db);
+  return rows[0] as VersionRow;
 }
 
-function parentsOf({ parents, modelId, projectId }: NewVersion) {
+function parentsOf({ parents, modelId }: NewVersion) {
   if (parents === null) {
     return sql`
       select id, generation, 1 as ordinal from version
@@ -92,13 +96,12 @@ function parentsOf({ parents, modelId, projectId }: NewVersion) {
   }
   return sql`
     select v.id, v.generation, g.ordinal
-    from unnest(${parents}::uuid[]) with ordinality as g(id, ordinal) join version v on v.id = g.id
-    where v.project_id = ${projectId} and v.deleted_at is null
-    for key share of v`;
+    from unnest(${parents}::uuid[]) with ordinality as g(id, ordinal) join version v on v.id = g.id`;
 }
 
-/** What reading the same bytes told before: of the newest such version of a project, which stays until the commit. */
+/** What reading the same bytes told before: of the newest such version of a project. */
 export interface Twin {
+  readonly id: string;
   readonly signature: Signature;
   readonly modelFile: string | null;
   readonly serving: NewArtifact | null;
@@ -112,7 +115,7 @@ export async function findTwin(
   given: GivenSignature | null,
 ): Promise<Twin | undefined> {
   const { rows } = await sql<Twin>`
-    select v.signature, v.model_file,
+    select v.id, v.signature, v.model_file,
            (select json_build_object('role', a.role, 'path', a.path, 'digest', a.digest, 'bytes', a.bytes,
                                      'mediaType', a.media_type, 'transform', a.transform)
             from version_artifact a where a.version_id = v.id and a.role = 'SERVING' limit 1) as serving
@@ -121,8 +124,7 @@ export async function findTwin(
       and v.given_signature is not distinct from ${json(given)}::jsonb
       and array(select a.path from version_artifact a where a.version_id = v.id and a.role = 'UPLOADED' order by a.path collate "C")
         = ${paths.toSorted()}::text[]
-    order by v.id desc limit 1
-    for key share of v`.execute(db);
+    order by v.id desc limit 1`.execute(db);
   return rows[0];
 }
 

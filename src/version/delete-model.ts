@@ -5,7 +5,7 @@ import { getModel, modelEvent, type Model } from '../model/model.ts';
 import { lockModel, markModelDeleted } from '../model/model.queries.ts';
 import { ConflictError, NotFoundError } from '../platform/errors.ts';
 import type { Platform } from '../platform/platform.ts';
-import { deleteAllOf, listModelReferences } from './retire.queries.ts';
+import { deleteAllOf, listModelReferences, lockAllOf } from './retire.queries.ts';
 
 /**
  * Deletes a model, its versions and aliases, and lets go of all their bytes; the name is free again. What the past says
@@ -28,9 +28,9 @@ export async function deleteModel(platform: Platform, viewer: Viewer, id: string
       );
     }
     // The sweep frees the bytes: they may be many.
-    const versions = await deleteAllOf(tx, id);
-    const row = await markModelDeleted(tx, id);
-    await append(modelEvent('MODEL_DELETED', row, { versions }));
-    return row;
+    const versions = await lockAllOf(tx, id);
+    const { at } = await append(modelEvent('MODEL_DELETED', model, { versions }));
+    await deleteAllOf(tx, id, at);
+    return markModelDeleted(tx, id, at);
   });
 }

@@ -50,7 +50,7 @@ async function storeOne(
 /** @throws ValidationError */
 export function checkPath(at: readonly (string | number)[], fileName: string): string {
   const path = fileName.normalize('NFC');
-  if (path.length > 255 || !isPlainRelativePath(path)) {
+  if (path.length > 255 || !path.isWellFormed() || !isPlainRelativePath(path)) {
     throw ValidationError.of(
       at,
       'a file name of at most 255 characters without "..", "\\" or a leading "/"',

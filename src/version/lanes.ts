@@ -29,10 +29,21 @@ export function place(lanes: Lanes, number: number, parents: readonly number[]):
   const known = next.indexOf(number);
   const lane = known === -1 ? freeLane(next) : known;
   next[lane] = null;
-  const through = next.flatMap((expected, index) => (expected === null ? [] : [{ from: index, to: index }]));
-  const own = parents.map((parent, index) => {
+  const passing = next.flatMap((expected, index) => (expected === null ? [] : [index]));
+  // The first parent goes on in this lane, also where another lane further right was on its way to it: that one ends here.
+  const [trunk] = parents;
+  const joined = trunk === undefined ? -1 : next.indexOf(trunk);
+  if (trunk !== undefined && (joined === -1 || joined > lane)) {
+    if (joined !== -1) next[joined] = null;
+    next[lane] = trunk;
+  }
+  const through = passing.map((from) => ({
+    from,
+    to: from === joined && next[lane] === trunk ? lane : from,
+  }));
+  const own = parents.map((parent) => {
     const there = next.indexOf(parent);
-    const to = there !== -1 ? there : index === 0 && next[lane] === null ? lane : freeLane(next);
+    const to = there === -1 ? freeLane(next) : there;
     next[to] = parent;
     return { from: lane, to };
   });

@@ -50,18 +50,16 @@ export async function restoreVersion(
   }
   return changing(platform, model.projectId, viewer, async (tx) => {
     const number = await takeNumber(tx, model.id);
-    if (number === undefined || !(await holdVersion(tx, found.id))) {
-      throw new NotFoundError(`Version ${input.version}`);
-    }
+    const source = await holdVersion(tx, found.id);
+    if (number === undefined || !source) throw new NotFoundError(`Version ${input.version}`);
     const newest = await findNewest(tx, model.id);
     checkExpected(input.expectedLatest, newest.number);
-    const [source] = (await findVersions(tx, [found.id])) as [Version];
     const files = [
       ...(await listArtifacts(tx, [source.id], 'UPLOADED')),
       ...(await listArtifacts(tx, [source.id], 'SERVING')),
     ];
     const parents = [...new Set([...(newest.base === null ? [] : [newest.base]), source.id])];
-    return insertVersion(tx, viewer, model, {
+    return insertVersion(tx, model, {
       id: newId(),
       projectId: model.projectId,
       modelId: model.id,

@@ -2,19 +2,19 @@ import { sql } from 'kysely';
 import type { Db } from '../platform/database.ts';
 import type { VersionRow } from './version.row.ts';
 
-export function markArchived(db: Db, id: string, archived: boolean): Promise<VersionRow> {
+export function markArchived(db: Db, id: string, at: Date | null): Promise<VersionRow> {
   return db
     .updateTable('version')
-    .set({ archivedAt: archived ? sql<Date>`clock_timestamp()` : null })
+    .set({ archivedAt: at })
     .where('id', '=', id)
     .returningAll()
     .executeTakeFirstOrThrow();
 }
 
-export function markDeleted(db: Db, id: string): Promise<VersionRow> {
+export function markDeleted(db: Db, id: string, at: Date): Promise<VersionRow> {
   return db
     .updateTable('version')
-    .set({ deletedAt: sql`clock_timestamp()` })
+    .set({ deletedAt: at })
     .where('id', '=', id)
     .returningAll()
     .executeTakeFirstOrThrow();
@@ -68,16 +68,25 @@ export async function listModelReferences(db: Db, modelId: string): Promise<stri
   return rows.map(({ reference }) => reference);
 }
 
-/** Deletes a locked model's versions and aliases, and lets go of their bytes. Returns how many versions there were. */
-export async function deleteAllOf(db: Db, modelId: string): Promise<number> {
+/** Locks the aliases of a locked model. Returns how many versions it has. */
+export async function lockAllOf(db: Db, modelId: string): Promise<number> {
+  await sql`select id from alias where model_id = ${modelId} order by id for update`.execute(db);
+  const { rows } = await sql<{ count: number }>`
+    select count(*)::integer as count from version where model_id = ${modelId} and deleted_at is null`.execute(
+    db,
+  );
+  return rows[0]?.count ?? 0;
+}
+
+/** Deletes a model's versions and aliases, which are locked, and lets go of their bytes. */
+export async function deleteAllOf(db: Db, modelId: string, at: Date): Promise<void> {
   await sql`
     update version_artifact a set blob_digest = null
     from version v where v.model_id = ${modelId} and a.version_id = v.id and a.blob_digest is not null`.execute(
     db,
   );
   await sql`update alias set version_id = null, protected = false where model_id = ${modelId}`.execute(db);
-  const { rows } = await sql<{ id: string }>`
-    update version set deleted_at = clock_timestamp() where model_id = ${modelId} and deleted_at is null
-    returning id`.execute(db);
-  return rows.length;
+  await sql`update version set deleted_at = ${at} where model_id = ${modelId} and deleted_at is null`.execute(
+    db,
+  );
 }

@@ -31,9 +31,9 @@ export async function setArchived(
     const locked = await lockVersion(tx, version.id);
     if (!locked || !model) throw new NotFoundError(`Version ${ref}`);
     if ((locked.archivedAt !== null) === archived) return locked;
-    const row = await markArchived(tx, version.id, archived);
-    await append(versionEvent(archived ? 'VERSION_ARCHIVED' : 'VERSION_UNARCHIVED', model, row));
-    return row;
+    const type = archived ? 'VERSION_ARCHIVED' : 'VERSION_UNARCHIVED';
+    const { at } = await append(versionEvent(type, model, locked));
+    return markArchived(tx, version.id, archived ? at : null);
   });
 }
 
@@ -66,9 +66,8 @@ export async function deleteVersion(platform: Platform, viewer: Viewer, ref: str
       );
     }
     const released = await releaseBlobs(tx, [version.id]);
-    const deleted = await markDeleted(tx, version.id);
-    await append(versionEvent('VERSION_DELETED', model, deleted));
-    return { row: deleted, digests: released };
+    const { at } = await append(versionEvent('VERSION_DELETED', model, locked));
+    return { row: await markDeleted(tx, version.id, at), digests: released };
   });
   // The sweep frees what a crash leaves here.
   for (const digest of digests) await freeBlob(platform, digest).catch(() => false);

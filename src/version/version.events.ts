@@ -2,7 +2,7 @@
 import type { LedgerEntry } from '../ledger/ledger.ts';
 import type { LedgerEventType } from '../platform/database.types.ts';
 import type { ReportedMetric } from './annotation.ts';
-import type { VersionRow } from './version.row.ts';
+import type { NewVersion } from './creation.queries.ts';
 
 interface Named {
   readonly id: string;
@@ -12,27 +12,14 @@ interface Named {
 export const metricsByName = (metrics: readonly ReportedMetric[]): Record<string, number> =>
   Object.fromEntries(metrics.map(({ name, value }) => [name, value]));
 
-export function versionCreated(
-  model: Named,
-  version: VersionRow,
-  parents: readonly string[],
-  metrics: readonly ReportedMetric[],
-): LedgerEntry {
-  const { number, status, digest, format, message, origin, originVersionId, tags, metadata } = version;
-  return versionEvent('VERSION_CREATED', model, version, {
-    status,
-    digest,
-    bytes: Number(version.bytes),
-    format,
-    message,
-    parents,
-    origin,
-    restoredFrom: originVersionId,
-    tags,
-    metadata,
-    metrics: metricsByName(metrics),
-    number,
-  });
+/** But for its parents, which are added as it is written. */
+export function versionCreated(model: Named, version: NewVersion): LedgerEntry {
+  const { id, number, status, digest, bytes, format, message, origin, originVersionId, tags } = version;
+  const metadata = version.metadata === null ? null : (JSON.parse(version.metadata) as unknown);
+  const metrics = metricsByName(version.metrics);
+  const restoredFrom = originVersionId;
+  const data = { status, digest, bytes, format, message, origin, restoredFrom, tags, metadata, metrics };
+  return versionEvent('VERSION_CREATED', model, { id, number }, data);
 }
 
 /** An event of a version, with its name in the data. */

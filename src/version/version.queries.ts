@@ -1,5 +1,5 @@
-import { sql, type Insertable, type Selectable } from 'kysely';
-import type { PageRequest } from '../paging/paging.ts';
+import type { Insertable, Selectable } from 'kysely';
+import { numberAfter, type PageRequest } from '../paging/paging.ts';
 import type { Database, Db, PreparedRead } from '../platform/database.ts';
 import type { VersionArtifact } from '../platform/database.generated.ts';
 import type { ArtifactRole, VersionStatus } from '../platform/database.types.ts';
@@ -38,16 +38,35 @@ export function lockVersion(db: Db, id: string): Promise<VersionRow | undefined>
     .executeTakeFirst();
 }
 
-/** Keeps a version from being deleted until the transaction ends; false when it is deleted. */
-export async function holdVersion(db: Db, id: string): Promise<boolean> {
-  const row = await db
+/**
+ * Keeps a version from being changed, archived or deleted until the transaction ends; others may hold it too. Undefined
+ * when it is deleted.
+ */
+export function holdVersion(db: Db, id: string): Promise<VersionRow | undefined> {
+  return db
     .selectFrom('version')
-    .select('id')
+    .selectAll()
     .where('id', '=', id)
     .where('deletedAt', 'is', null)
-    .forKeyShare()
+    .forShare()
     .executeTakeFirst();
-  return row !== undefined;
+}
+
+/**
+ * Keeps versions from being deleted until the transaction ends: all that it needs at once, in one order, so that nobody
+ * deadlocks. Those that are deleted are not among the answer.
+ */
+export async function holdVersions(db: Db, ids: readonly string[]): Promise<ReadonlySet<string>> {
+  if (ids.length === 0) return new Set();
+  const rows = await db
+    .selectFrom('version')
+    .select('id')
+    .where('id', 'in', ids)
+    .where('deletedAt', 'is', null)
+    .orderBy('id')
+    .forKeyShare()
+    .execute();
+  return new Set(rows.map(({ id }) => id));
 }
 
 const page: PreparedRead<
@@ -74,7 +93,7 @@ export function listVersions(
   statuses: readonly VersionStatus[] | null,
   request: PageRequest,
 ): Promise<PagedVersion[]> {
-  const before = request.after ? Number(request.after[0]) : BEYOND_ALL;
+  const before = Number(numberAfter(request, 0, BigInt(BEYOND_ALL)) ?? BEYOND_ALL);
   return database.read(page, [modelId, before, statuses, request.first + 1]);
 }
 
@@ -103,21 +122,15 @@ export function findLatestVersion(db: Db, modelId: string): Promise<VersionRow |
     .executeTakeFirst();
 }
 
-/** Versions as they come in a page, in no order. */
-export async function findPaged(db: Db, ids: readonly string[]): Promise<PagedVersion[]> {
-  const { rows } = await sql<JoinedPage>`
-    select ${sql.raw(pagedColumns)} from version v where v.id = any(${ids})`.execute(db);
-  return rows.map(snakeKeys).map(fromPage);
-}
+const paged: PreparedRead<JoinedPage, [ids: readonly string[]], PagedVersion[]> = {
+  name: 'version.paged',
+  text: `select ${pagedColumns} from version v where v.id = any($1)`,
+  shape: (rows) => rows.map(fromPage),
+};
 
-/** The camel case plugin renames what the raw statement selects. */
-function snakeKeys(row: JoinedPage): JoinedPage {
-  return Object.fromEntries(
-    Object.entries(row).map(([key, value]) => [
-      key.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
-      value as unknown,
-    ]),
-  ) as unknown as JoinedPage;
+/** Versions as they come in a page, in no order. */
+export function findPaged(database: Database, ids: readonly string[]): Promise<PagedVersion[]> {
+  return database.read(paged, [ids]);
 }
 
 export function listArtifacts(

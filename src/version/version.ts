@@ -1,8 +1,10 @@
 /** Versions: immutable bytes with what they mean. */
+import { isDeepStrictEqual } from 'node:util';
 import { requireRole, type Viewer } from '../access/access.ts';
 import { changing } from '../ledger/ledger.ts';
 import type { Model } from '../model/model.ts';
 import { findModels } from '../model/model.queries.ts';
+import { sought } from '../name/name.ts';
 import { toPage, toPageRequest, type Page, type PageArgs } from '../paging/paging.ts';
 import type { TagRecord, VersionStatus } from '../platform/database.types.ts';
 import { NotFoundError, ValidationError } from '../platform/errors.ts';
@@ -56,7 +58,7 @@ export async function updateVersion(
   requireRole(viewer, found.projectId, 'AUTHOR', `Version ${input.version}`);
   const metadata = input.metadata === undefined ? undefined : checkMetadata(['metadata'], input.metadata);
   const metrics = checkMetrics(['metrics'], input.metrics);
-  const remove = input.removeMetrics.map((name) => name.normalize('NFC'));
+  const remove = input.removeMetrics.map(sought);
   const both = metrics.find(({ name }) => remove.includes(name));
   if (both) throw ValidationError.of(['removeMetrics'], 'names that are not in `metrics`', both.name);
   const [model] = await findModels(platform.db, [found.modelId]);
@@ -74,6 +76,8 @@ export async function updateVersion(
     }
     if (!changesTags && !changesMetrics && metadata === undefined) return version;
     const row = await annotate(tx, version.id, { tags, ...(metadata === undefined ? {} : { metadata }) });
+    const before = { tags: version.tags, metadata: version.metadata };
+    if (!changesMetrics && isDeepStrictEqual(before, { tags: row.tags, metadata: row.metadata })) return row;
     await append(
       versionEvent('VERSION_UPDATED', model, row, {
         ...(changesTags ? { tags: row.tags } : {}),

@@ -10,6 +10,7 @@
  *   for another page, where none is shared.
  * - predict: the same, against a bare proxy (proxy.ts) with a second process behind a Unix socket.
  * - live: every frame that every subscriber got, its time since `closedAt`; the api's user and system time.
+ * - ledger: every event that every follower got, its time since the change; the api's user and system time.
  * - start: wall time from `npm start` to the first prediction over HTTP, against `initdb` and PostgreSQL alone.
  * CPU is user and system time of the named server processes (/proc/<pid>/stat) over the requests answered.
  */
@@ -17,6 +18,7 @@ import { availableParallelism, cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import type { Duration } from './compare.ts';
 import { list } from './list.ts';
+import { ledger } from './ledger.ts';
 import { live } from './live.ts';
 import { predict } from './predict.ts';
 import { startStack, type Stack } from './stack.ts';
@@ -28,6 +30,7 @@ interface Extent {
   readonly load: Duration;
   readonly listApart: boolean;
   readonly liveSeconds: number;
+  readonly ledgerSeconds: number;
   readonly uploads: number;
   readonly starts: number;
 }
@@ -35,6 +38,7 @@ const full: Extent = {
   load: { rounds: 9, seconds: 3, warmUpSeconds: 3 },
   listApart: true,
   liveSeconds: 30,
+  ledgerSeconds: 30,
   uploads: 5,
   starts: 5,
 };
@@ -42,6 +46,7 @@ const short: Extent = {
   load: { rounds: 5, seconds: 1, warmUpSeconds: 2 },
   listApart: false,
   liveSeconds: 10,
+  ledgerSeconds: 10,
   uploads: 1,
   starts: 1,
 };
@@ -52,6 +57,7 @@ const onStack: Record<string, (stack: Stack, extent: Extent) => Promise<Figure[]
   list: (stack, { load, listApart }) => list(stack, load, listApart),
   predict: (stack, { load }) => predict(stack, load),
   live: (stack, { liveSeconds }) => live(stack, liveSeconds),
+  ledger: (stack, { ledgerSeconds }) => ledger(stack, ledgerSeconds),
 };
 const names = [...Object.keys(onStack), 'start'];
 

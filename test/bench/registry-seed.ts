@@ -8,8 +8,26 @@ const VERSIONS_OF_EACH = 10;
 export const VERSIONS_OF_ONE = 50_050;
 
 const prefixes = [
-  'fraud', 'churn', 'price', 'rank', 'spam', 'risk', 'demand', 'image', 'speech', 'intent',
-  'credit', 'claims', 'route', 'stock', 'sales', 'search', 'vision', 'topic', 'score', 'match',
+  'fraud',
+  'churn',
+  'price',
+  'rank',
+  'spam',
+  'risk',
+  'demand',
+  'image',
+  'speech',
+  'intent',
+  'credit',
+  'claims',
+  'route',
+  'stock',
+  'sales',
+  'search',
+  'vision',
+  'topic',
+  'score',
+  'match',
 ];
 
 /** An id that sorts by `n`, as those of the program sort by time. */
@@ -54,6 +72,30 @@ const seed = [
    from version v join project p on p.id = v.project_id where p.name = 'registry' and v.number = 7`,
   'analyze',
 ];
+
+/** Searches with three predicates: a prefix, a metric or an alias, a tag that it must not have. */
+export const SEARCH = prefixes.flatMap((prefix) =>
+  [0.93, 0.97].map((accuracy) => ({
+    query: `name:${prefix}* AND (metric.accuracy > ${accuracy} OR alias:champion) AND NOT tag:stage=dev`,
+    values: [`${prefix}%`, accuracy],
+  })),
+);
+
+/**
+ * The same by hand: from the newest version down, each looked at until the page is full. Subqueries that answer a value
+ * keep the planner from reading all metrics and aliases first.
+ */
+export const BEST_SEARCH = `
+  select v.id, v.number, v.status, v.created_at, v.author_name, v.tags,
+         (select json_agg(json_build_object('name', x.name, 'value', x.value) order by x.name)
+          from version_metric x where x.version_id = v.id) as metrics
+  from version v
+  where v.project_id = (select id from project where name = 'registry') and v.deleted_at is null
+    and (select m.name like $1 from model m where m.id = v.model_id)
+    and not v.tags @> '[{"key": "stage", "value": "dev"}]'
+    and ((select x.value > $2 from version_metric x where x.version_id = v.id and x.name = 'accuracy')
+         or (select true from alias a where a.version_id = v.id and a.name = 'champion' limit 1))
+  order by v.id desc limit 21`;
 
 export async function seedRegistry(databaseUrl: string): Promise<void> {
   const { db, close } = openDatabase({ url: databaseUrl, pool: 1 });

@@ -6,7 +6,7 @@ import { post } from './graphql.ts';
 import { cpuSeconds, familyCpuSeconds } from './process-usage.ts';
 import { ratioFigure } from './ratio.ts';
 import { recordCreation } from './recorded-creation.ts';
-import { seedRegistry, VERSIONS_OF_ONE } from './registry-seed.ts';
+import { BEST_SEARCH, SEARCH, seedRegistry, VERSIONS_OF_ONE } from './registry-seed.ts';
 import { root, type Stack } from './stack.ts';
 import { median, type Figure } from './table.ts';
 
@@ -31,7 +31,10 @@ async function prepareProject(stack: Stack, name: string): Promise<{ model: stri
   });
   const form = new FormData();
   const query = `mutation ($input: CreateVersionInput!) { createVersion(input: $input) { ... on Version { id } ${errors} } }`;
-  form.set('operations', JSON.stringify({ query, variables: { input: { model: createModel.id, files: [null] } } }));
+  form.set(
+    'operations',
+    JSON.stringify({ query, variables: { input: { model: createModel.id, files: [null] } } }),
+  );
   form.set('map', JSON.stringify({ 0: ['variables.input.files.0'] }));
   form.set('0', new Blob([readFileSync(join(root, 'test/fixtures/models/iris/v1.onnx'))]), 'v1.onnx');
   await fetch(`${stack.url}/graphql`, { method: 'POST', body: form });
@@ -102,13 +105,43 @@ async function references(stack: Stack, duration: Duration): Promise<Figure> {
     'Version by reference, 8 at a time',
     [
       { target: { port: portOf(stack), bodies, mark: '"digest":"' }, cpu: ours },
-      { target: { kind: 'prepared', databaseUrl: stack.databaseUrl, text: byRefStatement, values }, cpu: limit },
+      {
+        target: { kind: 'prepared', databaseUrl: stack.databaseUrl, text: byRefStatement, values },
+        cpu: limit,
+      },
     ],
     'one prepared statement by bare pg, 8 connections',
     0.25,
     duration,
     IN_FLIGHT,
   );
+}
+
+const search = `query Search($query: String!, $after: String) {
+  project(name: "registry") {
+    search(query: $query, first: 20, after: $after) {
+      edges { cursor node { id number status createdAt author { name } tags { key value } metrics { name value } } }
+      pageInfo { hasNextPage endCursor }
+    }
+  }
+}`;
+
+async function searches(stack: Stack, duration: Duration): Promise<Figure> {
+  const bodies = SEARCH.map(({ query }) => JSON.stringify({ query: search, variables: { query } }));
+  const values = SEARCH.map(({ values: own }) => own);
+  const { ours, limit } = cpuOf(stack);
+  const figure = await ratioFigure(
+    'Search with three predicates, 100,000 versions of 10,000 models, first page',
+    [
+      { target: { port: portOf(stack), bodies, mark: '"endCursor":"' }, cpu: ours },
+      { target: { kind: 'prepared', databaseUrl: stack.databaseUrl, text: BEST_SEARCH, values }, cpu: limit },
+    ],
+    'the best SQL by hand, by bare pg, 8 connections',
+    0.4,
+    duration,
+    IN_FLIGHT,
+  );
+  return { ...figure, target: '≥ 0.4 ×; p99 ≤ 40 ms' };
 }
 
 const page = `query Page($after: String) {
@@ -128,7 +161,8 @@ const page = `query Page($after: String) {
   }
 }`;
 
-const cursorOf = (number: number): string => Buffer.from(JSON.stringify([String(number)])).toString('base64url');
+const cursorOf = (number: number): string =>
+  Buffer.from(JSON.stringify([String(number)])).toString('base64url');
 
 /** Page 1,000 of 50 against the first, both through the public door. */
 async function deepPages(stack: Stack, duration: Duration): Promise<Figure> {
@@ -158,6 +192,7 @@ export async function registry(stack: Stack, duration: Duration): Promise<Figure
   return [
     await creations(stack, duration),
     await references(stack, duration),
+    await searches(stack, duration),
     await deepPages(stack, duration),
   ];
 }

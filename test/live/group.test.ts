@@ -1,39 +1,13 @@
 import { GraphQLError, parse } from 'graphql';
 import { describe, expect, test } from 'vitest';
-import type { Wire } from '#schema/live/seat.ts';
 import { shareSubscriptions } from '#schema/live/shared-subscription.ts';
-import { tickOf, type Message } from './raw-client.ts';
+import { FakeWire } from './fake-wire.ts';
+import { tickOf } from './raw-client.ts';
 import { TickFeed, type Tick } from './tick-feed.ts';
 import { toySchema } from './toy-schema.ts';
 
-/** A socket whose buffer the test fills. */
-class FakeWire implements Wire {
-  readonly messages: Message[] = [];
-  bufferedBytes = 0;
-  open = true;
-  closedWith: number | undefined;
-
-  write(message: string): void {
-    this.messages.push(JSON.parse(message));
-  }
-
-  writeAll(messages: readonly string[]): void {
-    for (const message of messages) this.write(message);
-  }
-
-  close(code: number): void {
-    this.open = false;
-    this.closedWith = code;
-  }
-
-  get ticks(): Tick[] {
-    return this.messages.map(tickOf);
-  }
-
-  get numbers(): number[] {
-    return this.ticks.map(({ at }) => at);
-  }
-}
+const ticksOf = ({ messages }: FakeWire): Tick[] => messages.map(tickOf);
+const numbersOf = (wire: FakeWire): number[] => ticksOf(wire).map(({ at }) => at);
 
 const FULL = 129 * 1024;
 
@@ -58,7 +32,7 @@ function openGroup(field: 'ticks' | 'slowTicks' = 'ticks') {
   /** A subscriber that joins when `begin` is called, as graphql-ws does at its first `next()`. */
   async function subscriber(backfill = 100) {
     const wire = new FakeWire();
-    const seat = { wire, id: 'x', key: field, context };
+    const seat = { wire, id: 'x', key: () => field, context };
     const args = { schema, document, variableValues: { backfill }, contextValue: {}, seat };
     const results = await sharing.subscribe(args);
     if (!(Symbol.asyncIterator in results)) throw new Error('Expected a stream.');
@@ -80,7 +54,7 @@ describe('a group', () => {
       // In the past of the joiner, and not yet handed out to the group.
       void two.begin();
       await settled();
-      expect([one.wire.numbers, two.wire.numbers]).toEqual([
+      expect([numbersOf(one.wire), numbersOf(two.wire)]).toEqual([
         [1, 2],
         [1, 2],
       ]);
@@ -96,7 +70,7 @@ describe('a group', () => {
     feed.push();
     feed.push();
     await settled();
-    expect([one.wire.numbers, two.wire.numbers]).toEqual([
+    expect([numbersOf(one.wire), numbersOf(two.wire)]).toEqual([
       [2, 3],
       [1, 2, 3],
     ]);
@@ -115,7 +89,7 @@ describe('a group', () => {
     await settled();
     feed.push();
     await settled();
-    expect(slow.wire.ticks.map(({ at, gap }) => [at, gap])).toEqual([
+    expect(ticksOf(slow.wire).map(({ at, gap }) => [at, gap])).toEqual([
       [2, true],
       [3, false],
     ]);
@@ -134,7 +108,7 @@ describe('a group', () => {
     for (const each of slow) each.wire.bufferedBytes = 0;
     feed.push();
     await settled();
-    for (const each of slow) expect(each.wire.ticks).toMatchObject([{ at: 2, gap: true }]);
+    for (const each of slow) expect(ticksOf(each.wire)).toMatchObject([{ at: 2, gap: true }]);
     expect(sharing.stats().executions).toBe(3);
   });
 
@@ -151,7 +125,7 @@ describe('a group', () => {
     two.wire.bufferedBytes = 0;
     feed.push();
     await settled();
-    expect(two.wire.ticks).toMatchObject([{ at: 3, gap: true }]);
+    expect(ticksOf(two.wire)).toMatchObject([{ at: 3, gap: true }]);
   });
 
   test('thirty missed events in a row close the socket; fewer do not', async () => {
