@@ -20,7 +20,7 @@ export interface VersionSearch extends SearchScope {
 const isBelow = ({ projectId, after }: VersionSearch): Condition => {
   const below =
     after === undefined
-      ? sql`true`
+      ? sql`v.project_id <= ${projectId}`
       : sql`(v.project_id, v.id) <= (${projectId}, ${after}) and v.id <> ${after}`;
   return sql`v.project_id >= ${projectId} and ${below} and v.deleted_at is null`;
 };
