@@ -1,15 +1,14 @@
-import { requireRole } from '#src/access/access.ts';
 import { listEvents, type EventFilter, type LedgerEvent } from '#src/ledger/ledger.ts';
 import { lastSequence } from '#src/ledger/ledger.queries.ts';
 import { summaryOf } from '#src/ledger/summary.ts';
 import { ledgerEventTypes } from '#src/platform/database.types.ts';
 import type { LedgerEventType as TypeOfEvent, LedgerSubject } from '#src/platform/database.types.ts';
-import { NotFoundError, ValidationError } from '#src/platform/errors.ts';
-import { findProjects } from '#src/project/project.queries.ts';
+import { ValidationError } from '#src/platform/errors.ts';
+import { resolveProject } from '#src/project/project.ts';
 import { ActorType } from './actor.ts';
 import { builder } from './builder.ts';
 import { connectionOf, pageArgs, pageCost } from './connection.ts';
-import { idOf, idOfOne } from './global-id.ts';
+import { idOfOne, refOf } from './global-id.ts';
 import { logSource } from './live/log-source.ts';
 import { ProjectType } from './project.ts';
 
@@ -155,7 +154,7 @@ builder.subscriptionField('ledger', (t) =>
       'takes nothing for a minute is told to go (4429). Coming back with the number of the last event that you have ' +
       'seen as `after`, you miss nothing.',
     args: {
-      project: t.arg.id({ required: true, description: 'Global id of the project.' }),
+      project: t.arg.id({ required: true, description: 'Global id of the project, or its name.' }),
       after: t.arg({
         type: 'BigInt',
         description:
@@ -164,10 +163,11 @@ builder.subscriptionField('ledger', (t) =>
       types: t.arg({ type: [EventTypeEnum], description: typesArg }),
     },
     subscribe: async (_root, args, { platform, viewer, services: { tails } }) => {
-      const projectId = idOf(['project'], 'Project', args.project);
-      const [project] = await findProjects(platform.db, [projectId]);
-      if (!project) throw new NotFoundError('Project');
-      requireRole(viewer, projectId, 'READER', 'Project');
+      const { id: projectId } = await resolveProject(
+        platform,
+        viewer,
+        refOf(['project'], 'Project', args.project),
+      );
       const last = await lastSequence(platform.db, projectId);
       const after = args.after ?? last;
       checkAfter(after, last);

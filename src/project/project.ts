@@ -4,7 +4,7 @@ import { changing } from '../ledger/ledger.ts';
 import { checkName, checkText, sought } from '../name/name.ts';
 import { brokenConstraint } from '../platform/database.ts';
 import { ConflictError, ForbiddenError, NotFoundError } from '../platform/errors.ts';
-import { newId } from '../platform/id.ts';
+import { isId, newId } from '../platform/id.ts';
 import type { Platform } from '../platform/platform.ts';
 import * as queries from './project.queries.ts';
 
@@ -61,6 +61,14 @@ export async function findProject(
 export async function getProject(platform: Platform, viewer: Viewer, name: string): Promise<Project> {
   const project = await findProject(platform, viewer, name);
   if (!project) throw new NotFoundError(`Project ${name}`, 'projects { name } lists those that you can see.');
+  return project;
+}
+
+/** The project of that id or name. @throws NotFoundError when it does not exist for the viewer. */
+export async function resolveProject(platform: Platform, viewer: Viewer, ref: string): Promise<Project> {
+  if (!isId(ref)) return getProject(platform, viewer, ref);
+  const [project] = await queries.findProjects(platform.db, [ref]);
+  if (!project || !roleIn(viewer, project.id)) throw new NotFoundError('Project');
   return project;
 }
 

@@ -10,13 +10,7 @@ import type { Platform } from '../platform/platform.ts';
 import { findNewest, type NewArtifact } from './creation.queries.ts';
 import { checkExpected, insertVersion } from './insert.ts';
 import { resolveVersion } from './resolve.ts';
-import {
-  findVersions,
-  holdVersion,
-  listArtifacts,
-  listMetrics,
-  type ArtifactRow,
-} from './version.queries.ts';
+import { holdVersion, listArtifacts, listMetrics, type ArtifactRow } from './version.queries.ts';
 import type { Version } from './version.ts';
 
 export interface RestoreVersion {

@@ -29,7 +29,10 @@ let stack: Stack;
 /** An ADMIN of project `theirs`. */
 let stranger: string;
 /** Global ids of what is in project `mine`, by type. */
-let ids: Record<'Project' | 'Model' | 'Version' | 'Operation' | 'Deployment' | 'ApiToken', string>;
+let ids: Record<
+  'Project' | 'Model' | 'Version' | 'Operation' | 'Deployment' | 'ApiToken' | 'LedgerEvent',
+  string
+>;
 
 beforeAll(async () => {
   stack = await startStack({ adminToken: ADMIN });
@@ -52,6 +55,11 @@ beforeAll(async () => {
   await deploymentIn(stack, deployment, 'LIVE', admin);
   const { token } = await createToken(stack, { project: 'mine', name: 'reader', role: 'READER' }, admin);
   stranger = (await createToken(stack, { project: 'theirs', name: 'stranger', role: 'ADMIN' }, admin)).secret;
+  const { node } = await stack.data<{ node: { ledger: { edges: { node: { id: string } }[] } } }>(
+    'query ($id: ID!) { node(id: $id) { ... on Project { ledger(first: 1) { edges { node { id } } } } } }',
+    { id: project },
+    admin,
+  );
   ids = {
     Project: project,
     Model: model,
@@ -59,6 +67,7 @@ beforeAll(async () => {
     Operation: version.operation.id,
     Deployment: deployment,
     ApiToken: token.id,
+    LedgerEvent: node.ledger.edges[0]!.node.id,
   };
 });
 
@@ -94,6 +103,10 @@ const reads: Record<string, (x: Pick) => [string, Variables]> = {
   'Subscription.operation': (x) => [
     'subscription ($id: ID!) { operation(id: $id) { id } }',
     { id: x(ids.Operation, nobodys(ids.Operation)) },
+  ],
+  'Subscription.ledger': (x) => [
+    'subscription ($id: ID!) { ledger(project: $id, after: 0) { id } }',
+    { id: x(ids.Project, nobodys(ids.Project)) },
   ],
   'Subscription.deploymentMetrics': (x) => [
     'subscription ($id: ID!) { deploymentMetrics(deployment: $id) { at } }',

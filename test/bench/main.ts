@@ -9,6 +9,8 @@
  *   that arrive together share an execution (schema/http/fast-path.ts); the long run also shows it with every request
  *   for another page, where none is shared.
  * - predict: the same, against a bare proxy (proxy.ts) with a second process behind a Unix socket.
+ * - registry: new versions on stored bytes, versions by reference, search, against bare pg with the same statements or the
+ *   best ones by hand; and the page number 1,000 of a model's versions against the first.
  * - live: every frame that every subscriber got, its time since `closedAt`; the api's user and system time.
  * - ledger: every event that every follower got, its time since the change; the api's user and system time.
  * - start: wall time from `npm start` to the first prediction over HTTP, against `initdb` and PostgreSQL alone.
@@ -21,6 +23,7 @@ import { list } from './list.ts';
 import { ledger } from './ledger.ts';
 import { live } from './live.ts';
 import { predict } from './predict.ts';
+import { registry } from './registry.ts';
 import { startStack, type Stack } from './stack.ts';
 import { start } from './start.ts';
 import { tableOf, type Figure } from './table.ts';
@@ -56,6 +59,7 @@ const onStack: Record<string, (stack: Stack, extent: Extent) => Promise<Figure[]
   upload: (stack, { uploads }) => uploadFile(stack, uploads),
   list: (stack, { load, listApart }) => list(stack, load, listApart),
   predict: (stack, { load }) => predict(stack, load),
+  registry: (stack, { load }) => registry(stack, load),
   live: (stack, { liveSeconds }) => live(stack, liveSeconds),
   ledger: (stack, { ledgerSeconds }) => ledger(stack, ledgerSeconds),
 };

@@ -82,20 +82,30 @@ export const SEARCH = prefixes.flatMap((prefix) =>
 );
 
 /**
- * The same by hand: from the newest version down, each looked at until the page is full. Subqueries that answer a value
- * keep the planner from reading all metrics and aliases first.
+ * The same by hand: from the newest version down, each looked at until the page is full. The range on the project, OFFSET 0
+ * and IS TRUE keep the planner from reading all metrics and aliases first, or the versions of other projects.
  */
 export const BEST_SEARCH = `
   select v.id, v.number, v.status, v.created_at, v.author_name, v.tags,
          (select json_agg(json_build_object('name', x.name, 'value', x.value) order by x.name)
           from version_metric x where x.version_id = v.id) as metrics
-  from version v
-  where v.project_id = (select id from project where name = 'registry') and v.deleted_at is null
-    and (select m.name like $1 from model m where m.id = v.model_id)
-    and not v.tags @> '[{"key": "stage", "value": "dev"}]'
-    and ((select x.value > $2 from version_metric x where x.version_id = v.id and x.name = 'accuracy')
-         or (select true from alias a where a.version_id = v.id and a.name = 'champion' limit 1))
-  order by v.id desc limit 21`;
+  from (
+    select c.project_id, c.id from version c
+    where c.project_id >= (select id from project where name = 'registry')
+      and c.project_id <= (select id from project where name = 'registry') and c.deleted_at is null
+      and (c.model_id in (
+        select m.id from model m join project p on p.id = m.project_id
+        where p.name = 'registry' and m.deleted_at is null and m.name like $1)) is true
+      and (exists (select from version_metric x
+                   where x.version_id = c.id and x.name = 'accuracy' and (x.value > $2) is true offset 0)
+        or exists (select from alias a where a.version_id = c.id and (a.name = 'champion') is true offset 0))
+    order by c.project_id desc, c.id desc offset 0
+  ) c
+  join lateral (
+    select * from version v
+    where v.id = c.id and (v.tags @> '[{"key": "stage", "value": "dev"}]') is not true offset 0
+  ) v on true
+  order by c.project_id desc, c.id desc limit 21`;
 
 export async function seedRegistry(databaseUrl: string): Promise<void> {
   const { db, close } = openDatabase({ url: databaseUrl, pool: 1 });

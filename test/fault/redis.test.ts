@@ -12,6 +12,7 @@ import {
   workDone,
 } from '#test/helpers/work.ts';
 import { countsAfter, Dashboard } from './frames.ts';
+import type { UploadFile } from '#test/helpers/client.ts';
 import { Load, outcomes } from './load.ts';
 import { OwnService } from './own-services.ts';
 
@@ -32,6 +33,9 @@ afterAll(async () => {
   await stack?.stop();
   await redis.remove();
 });
+
+/** The same bytes under a name of their own: what was read under another is read again. */
+const unread = (name: string): UploadFile => ({ ...model, name: `${name}.onnx` });
 
 interface Readiness {
   readonly ready: boolean;
@@ -59,7 +63,7 @@ test('away, then back and empty: predictions go on, changes are taken, and what 
   });
   const asked = performance.now();
   const created = await createModel(stack, PROJECT, 'meanwhile');
-  const { id, operation } = await createVersion(stack, created, [model], breastCancerSignature);
+  const { id, operation } = await createVersion(stack, created, [unread('away')], breastCancerSignature);
   const meanwhile = await createDeployment(stack, { project: PROJECT, name: 'meanwhile', version });
   // Three seconds for each of those that are queued, and as much again for a busy machine.
   expect(performance.now() - asked).toBeLessThan(12_000);
@@ -100,7 +104,9 @@ test('goes away while a job runs, and comes back empty: the job ends once, as pr
   expect((await versionNow(stack, id)).status).toBe('READY');
   // As many as a worker runs at a time: none of its places is lost.
   const next = await Promise.all(
-    Array.from({ length: 5 }, async () => createVersion(stack, await stack.model('slow'), [model])),
+    Array.from({ length: 5 }, async (_, index) =>
+      createVersion(stack, await stack.model('slow'), [unread(`slow-${index}`)]),
+    ),
   );
   const ended = await Promise.all(next.map((each) => workDone(stack, each.operation.id)));
   expect(ended.map(({ status }) => status)).toEqual(ended.map(() => 'SUCCEEDED'));

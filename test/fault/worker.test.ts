@@ -127,7 +127,8 @@ describe('SIGTERM to the worker', () => {
     const { id, operation } = await createVersion(
       stack,
       await stack.model('slow'),
-      [slow],
+      // Under a name of its own: what was read before is not read again.
+      [{ ...slow, name: 'again.onnx' }],
       breastCancerSignature,
     );
     await workIn(stack, operation.id, 'RUNNING');
