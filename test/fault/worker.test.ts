@@ -47,7 +47,12 @@ describe('kill -9 of the worker', () => {
       [slow],
       breastCancerSignature,
     );
-    await workIn(stack, operation.id, 'RUNNING');
+    // Its first line comes when the version is INGESTING.
+    await stack.until<{ operation: { log: readonly string[] } }>(
+      'subscription ($id: ID!) { operation(id: $id) { log } }',
+      { id: operation.id },
+      (value) => value.operation.log.length > 0,
+    );
     await stack.worker.kill();
     expect((await versionNow(stack, id)).status).toBe('INGESTING');
     await stack.worker.start();
