@@ -82,7 +82,7 @@ mutation Predict($rows: [Row!]) {
       variables: JSON.stringify({ rows: firstRows() }, null, 2),
     },
     {
-      query: `# 4 of 7 · Watch it live: a frame a second. Leave it running and predict in the tab before.
+      query: `# 4 of 7 · Watch it live: the last ten seconds, then a frame a second. Predict meanwhile, in another window or terminal.
 subscription Metrics {
   deploymentMetrics(deployment: "demo/breast-cancer", backfillSeconds: 10) {
     at
@@ -123,10 +123,10 @@ query Registry {
 `,
     },
     {
-      query: `# 6 of 7 · Follow everything that changes. Leave it running and go on to the next tab.
-# Give \`after: 0\` to begin at the beginning, or the last sequence you have seen to carry on behind it.
+      query: `# 6 of 7 · Follow everything that changes, from the beginning (0) or behind the last sequence that you have seen.
+# Change something meanwhile, in another window or terminal: the next tab, for instance.
 subscription Ledger {
-  ledger(project: "demo") {
+  ledger(project: "demo", after: 0) {
     sequence
     at
     type
