@@ -3,9 +3,12 @@ import { datatypes, type Datatype } from '#src/signature/signature.ts';
 import { readWire, type NamedTensor, type TensorData } from '#src/tensor/tensor.ts';
 import { elementBytes } from '#src/tensor/tensor.ts';
 
+/** As a model takes it and gives it: onnxruntime cuts a text at a NUL, which is therefore refused. */
+const text = fc.string({ unit: 'binary' }).map((any) => any.replaceAll('\0', '0'));
+
 function dataOf(datatype: Datatype, count: number): fc.Arbitrary<TensorData> {
   if (datatype === 'BYTES') {
-    return fc.array(fc.string({ unit: 'binary' }), { minLength: count, maxLength: count });
+    return fc.array(text, { minLength: count, maxLength: count });
   }
   const size = count * elementBytes(datatype);
   const bytes = fc.uint8Array({ minLength: size, maxLength: size, max: datatype === 'BOOL' ? 1 : 255 });
