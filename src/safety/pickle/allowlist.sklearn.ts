@@ -1,0 +1,228 @@
+/**
+ * What scikit-learn 0.20 to 1.9 pickles of itself: every public estimator where it is defined, and what fitted ones
+ * hold (trees, losses, kernels, distances, splitters, scorers). From the packages of 1.9.1, from pickles of every
+ * estimator fitted, and from the release notes for what is gone. Names of modules before 0.22 are in `module-names.ts`.
+ *
+ * Only classes and pure functions: nothing here imports, opens, evaluates or looks up by name what it is given.
+ */
+
+/** One module a line (or several), then its names. */
+export const sklearnGlobals = `
+sklearn._loss._loss: CyAbsoluteError CyExponentialLoss CyHalfBinomialLoss CyHalfGammaLoss
+sklearn._loss._loss: CyHalfMultinomialLoss CyHalfPoissonLoss CyHalfSquaredError CyHalfTweedieLoss
+sklearn._loss._loss: CyHalfTweedieLossIdentity CyHuberLoss CyLossFunction CyPinballLoss
+sklearn._loss._loss: __pyx_unpickle_CyHalfMultinomialLoss
+sklearn._loss.glm_distribution: ExponentialDispersionModel GammaDistribution InverseGaussianDistribution
+sklearn._loss.glm_distribution: NormalDistribution PoissonDistribution TweedieDistribution
+sklearn._loss.link: HalfLogitLink IdentityLink Interval LogLink LogitLink MultinomialLogit
+sklearn._loss.loss: AbsoluteError ExponentialLoss HalfBinomialLoss HalfBinomialLossArrayAPI HalfGammaLoss
+sklearn._loss.loss: HalfMultinomialLoss HalfMultinomialLossArrayAPI HalfPoissonLoss HalfPoissonLossArrayAPI
+sklearn._loss.loss: HalfSquaredError HalfTweedieLoss HalfTweedieLossIdentity HuberLoss PinballLoss
+sklearn.calibration: CalibratedClassifierCV CalibrationDisplay _CalibratedClassifier _SigmoidCalibration
+sklearn.calibration: _TemperatureScaling
+sklearn.cluster._affinity_propagation: AffinityPropagation
+sklearn.cluster._agglomerative: AgglomerativeClustering FeatureAgglomeration
+sklearn.cluster._bicluster: SpectralBiclustering SpectralCoclustering
+sklearn.cluster._birch: Birch _CFNode _CFSubcluster
+sklearn.cluster._bisect_k_means: BisectingKMeans _BisectingTree
+sklearn.cluster._dbscan: DBSCAN
+sklearn.cluster._hdbscan.hdbscan: HDBSCAN
+sklearn.cluster._kmeans: KMeans MiniBatchKMeans _kmeans_single_elkan _kmeans_single_lloyd
+sklearn.cluster._mean_shift: MeanShift
+sklearn.cluster._optics: OPTICS
+sklearn.cluster._spectral: SpectralClustering
+sklearn.compose._column_transformer: ColumnTransformer make_column_selector
+sklearn.compose._target: TransformedTargetRegressor
+sklearn.covariance._elliptic_envelope: EllipticEnvelope
+sklearn.covariance._empirical_covariance: EmpiricalCovariance
+sklearn.covariance._graph_lasso: GraphicalLasso GraphicalLassoCV
+sklearn.covariance._robust_covariance: MinCovDet
+sklearn.covariance._shrunk_covariance: LedoitWolf OAS ShrunkCovariance
+sklearn.cross_decomposition._cca: CCA
+sklearn.cross_decomposition._pls: CCA PLSCanonical PLSRegression PLSSVD
+sklearn.decomposition._cca: CCA
+sklearn.decomposition._dict_learning: DictionaryLearning MiniBatchDictionaryLearning SparseCoder
+sklearn.decomposition._factor_analysis: FactorAnalysis
+sklearn.decomposition._fastica: FastICA
+sklearn.decomposition._incremental_pca: IncrementalPCA
+sklearn.decomposition._kernel_pca: KernelPCA
+sklearn.decomposition._lda: LatentDirichletAllocation
+sklearn.decomposition._nmf: MiniBatchNMF NMF
+sklearn.decomposition._pca: PCA
+sklearn.decomposition._sparse_pca: MiniBatchSparsePCA SparsePCA
+sklearn.decomposition._truncated_svd: TruncatedSVD
+sklearn.discriminant_analysis: LinearDiscriminantAnalysis QuadraticDiscriminantAnalysis
+sklearn.dummy: DummyClassifier DummyRegressor
+sklearn.ensemble._bagging: BaggingClassifier BaggingRegressor
+sklearn.ensemble._forest: ExtraTreesClassifier ExtraTreesRegressor RandomForestClassifier
+sklearn.ensemble._forest: RandomForestRegressor RandomTreesEmbedding
+sklearn.ensemble._gb: GradientBoostingClassifier GradientBoostingRegressor VerboseReporter
+sklearn.ensemble._gb: LogOddsEstimator MeanEstimator PriorProbabilityEstimator QuantileEstimator
+sklearn.ensemble._gb: ScaledLogOddsEstimator ZeroEstimator
+sklearn.ensemble._gb_losses: BinomialDeviance ClassificationLossFunction ExponentialLoss HuberLossFunction
+sklearn.ensemble._gb_losses: LeastAbsoluteError LeastSquaresError LossFunction MultinomialDeviance
+sklearn.ensemble._gb_losses: QuantileLossFunction RegressionLossFunction
+sklearn.ensemble._hist_gradient_boosting.binning: _BinMapper
+sklearn.ensemble._hist_gradient_boosting.common: MonotonicConstraint
+sklearn.ensemble._hist_gradient_boosting.gradient_boosting: HistGradientBoostingClassifier
+sklearn.ensemble._hist_gradient_boosting.gradient_boosting: HistGradientBoostingRegressor
+sklearn.ensemble._hist_gradient_boosting.loss: BaseLoss BinaryCrossEntropy CategoricalCrossEntropy
+sklearn.ensemble._hist_gradient_boosting.loss: LeastAbsoluteDeviation LeastSquares Poisson
+sklearn.ensemble._hist_gradient_boosting.predictor: TreePredictor
+sklearn.ensemble._iforest: IsolationForest
+sklearn.ensemble._stacking: StackingClassifier StackingRegressor
+sklearn.ensemble._voting: VotingClassifier VotingRegressor
+sklearn.ensemble._weight_boosting: AdaBoostClassifier AdaBoostRegressor
+sklearn.feature_extraction._dict_vectorizer: DictVectorizer
+sklearn.feature_extraction._hash: FeatureHasher
+sklearn.feature_extraction.image: PatchExtractor
+sklearn.feature_extraction.text: CountVectorizer HashingVectorizer TfidfTransformer TfidfVectorizer
+sklearn.feature_selection._from_model: SelectFromModel
+sklearn.feature_selection._mutual_info: mutual_info_classif mutual_info_regression
+sklearn.feature_selection._rfe: RFE RFECV
+sklearn.feature_selection._sequential: SequentialFeatureSelector
+sklearn.feature_selection._univariate_selection: GenericUnivariateSelect SelectFdr SelectFpr SelectFwe
+sklearn.feature_selection._univariate_selection: SelectKBest SelectPercentile chi2 f_classif f_oneway
+sklearn.feature_selection._univariate_selection: f_regression r_regression
+sklearn.feature_selection._variance_threshold: VarianceThreshold
+sklearn.frozen._frozen: FrozenEstimator
+sklearn.gaussian_process._gpc: GaussianProcessClassifier _BinaryGaussianProcessClassifierLaplace
+sklearn.gaussian_process._gpr: GaussianProcessRegressor
+sklearn.gaussian_process.kernels: CompoundKernel ConstantKernel DotProduct ExpSineSquared Exponentiation
+sklearn.gaussian_process.kernels: Hyperparameter Matern PairwiseKernel Product RBF RationalQuadratic Sum
+sklearn.gaussian_process.kernels: WhiteKernel
+sklearn.impute._base: MissingIndicator SimpleImputer
+sklearn.impute._iterative: IterativeImputer _ImputerTriplet
+sklearn.impute._knn: KNNImputer
+sklearn.isotonic: IsotonicRegression
+sklearn.kernel_approximation: AdditiveChi2Sampler Nystroem PolynomialCountSketch RBFSampler
+sklearn.kernel_approximation: SkewedChi2Sampler
+sklearn.kernel_ridge: KernelRidge
+sklearn.linear_model._base: LinearRegression
+sklearn.linear_model._bayes: ARDRegression BayesianRidge
+sklearn.linear_model._coordinate_descent: ElasticNet ElasticNetCV Lasso LassoCV MultiTaskElasticNet
+sklearn.linear_model._coordinate_descent: MultiTaskElasticNetCV MultiTaskLasso MultiTaskLassoCV
+sklearn.linear_model._glm.glm: GammaRegressor PoissonRegressor TweedieRegressor _GeneralizedLinearRegressor
+sklearn.linear_model._glm.link: IdentityLink LogLink LogitLink
+sklearn.linear_model._huber: HuberRegressor
+sklearn.linear_model._least_angle: Lars LarsCV LassoLars LassoLarsCV LassoLarsIC
+sklearn.linear_model._logistic: LogisticRegression LogisticRegressionCV
+sklearn.linear_model._omp: OrthogonalMatchingPursuit OrthogonalMatchingPursuitCV
+sklearn.linear_model._passive_aggressive: PassiveAggressiveClassifier PassiveAggressiveRegressor
+sklearn.linear_model._perceptron: Perceptron
+sklearn.linear_model._quantile: QuantileRegressor
+sklearn.linear_model._randomized_l1: RandomizedLasso RandomizedLogisticRegression
+sklearn.linear_model._ransac: RANSACRegressor
+sklearn.linear_model._ridge: Ridge RidgeCV RidgeClassifier RidgeClassifierCV _IdentityClassifier
+sklearn.linear_model._ridge: _IdentityRegressor _RidgeGCV _XT_CenterStackOp _X_CenterStackOp
+sklearn.linear_model._sgd_fast: Classification EpsilonInsensitive Hinge Huber Log ModifiedHuber Regression
+sklearn.linear_model._sgd_fast: SquaredEpsilonInsensitive SquaredHinge SquaredLoss
+sklearn.linear_model._sgd_fast: __pyx_unpickle_Classification __pyx_unpickle_Regression
+sklearn.linear_model._stochastic_gradient: SGDClassifier SGDOneClassSVM SGDRegressor
+sklearn.linear_model._stochastic_gradient: _ValidationScoreCallback
+sklearn.linear_model._theil_sen: TheilSenRegressor
+sklearn.manifold._classical_mds: ClassicalMDS
+sklearn.manifold._isomap: Isomap
+sklearn.manifold._locally_linear: LocallyLinearEmbedding
+sklearn.manifold._mds: MDS
+sklearn.manifold._spectral_embedding: SpectralEmbedding
+sklearn.manifold._t_sne: TSNE
+sklearn.metrics._classification: accuracy_score balanced_accuracy_score brier_score_loss
+sklearn.metrics._classification: class_likelihood_ratios classification_report cohen_kappa_score
+sklearn.metrics._classification: confusion_matrix d2_brier_score d2_log_loss_score f1_score fbeta_score
+sklearn.metrics._classification: hamming_loss hinge_loss jaccard_score log_loss matthews_corrcoef
+sklearn.metrics._classification: multilabel_confusion_matrix precision_recall_fscore_support precision_score
+sklearn.metrics._classification: recall_score zero_one_loss
+sklearn.metrics._dist_metrics: BrayCurtisDistance BrayCurtisDistance32 BrayCurtisDistance64 CanberraDistance
+sklearn.metrics._dist_metrics: CanberraDistance32 CanberraDistance64 ChebyshevDistance ChebyshevDistance32
+sklearn.metrics._dist_metrics: ChebyshevDistance64 DiceDistance DiceDistance32 DiceDistance64 DistanceMetric
+sklearn.metrics._dist_metrics: DistanceMetric32 DistanceMetric64 EuclideanDistance EuclideanDistance32
+sklearn.metrics._dist_metrics: EuclideanDistance64 HammingDistance HammingDistance32 HammingDistance64
+sklearn.metrics._dist_metrics: HaversineDistance HaversineDistance32 HaversineDistance64 JaccardDistance
+sklearn.metrics._dist_metrics: JaccardDistance32 JaccardDistance64 KulsinskiDistance KulsinskiDistance32
+sklearn.metrics._dist_metrics: KulsinskiDistance64 MahalanobisDistance MahalanobisDistance32
+sklearn.metrics._dist_metrics: MahalanobisDistance64 ManhattanDistance ManhattanDistance32
+sklearn.metrics._dist_metrics: ManhattanDistance64 MatchingDistance MatchingDistance32 MatchingDistance64
+sklearn.metrics._dist_metrics: MinkowskiDistance MinkowskiDistance32 MinkowskiDistance64 PyFuncDistance
+sklearn.metrics._dist_metrics: PyFuncDistance32 PyFuncDistance64 RogersTanimotoDistance
+sklearn.metrics._dist_metrics: RogersTanimotoDistance32 RogersTanimotoDistance64 RussellRaoDistance
+sklearn.metrics._dist_metrics: RussellRaoDistance32 RussellRaoDistance64 SEuclideanDistance
+sklearn.metrics._dist_metrics: SEuclideanDistance32 SEuclideanDistance64 SokalMichenerDistance
+sklearn.metrics._dist_metrics: SokalMichenerDistance32 SokalMichenerDistance64 SokalSneathDistance
+sklearn.metrics._dist_metrics: SokalSneathDistance32 SokalSneathDistance64 newObj
+sklearn.metrics._ranking: auc average_precision_score confusion_matrix_at_thresholds coverage_error
+sklearn.metrics._ranking: dcg_score det_curve label_ranking_average_precision_score label_ranking_loss
+sklearn.metrics._ranking: metric_at_thresholds ndcg_score precision_recall_curve roc_auc_score roc_curve
+sklearn.metrics._ranking: top_k_accuracy_score
+sklearn.metrics._regression: d2_absolute_error_score d2_pinball_score d2_tweedie_score
+sklearn.metrics._regression: explained_variance_score max_error mean_absolute_error
+sklearn.metrics._regression: mean_absolute_percentage_error mean_gamma_deviance mean_pinball_loss
+sklearn.metrics._regression: mean_poisson_deviance mean_squared_error mean_squared_log_error
+sklearn.metrics._regression: mean_tweedie_deviance median_absolute_error r2_score root_mean_squared_error
+sklearn.metrics._regression: root_mean_squared_log_error
+sklearn.metrics._scorer: _CurveScorer _MultimetricScorer _PassthroughScorer _PredictScorer _ProbaScorer
+sklearn.metrics._scorer: _Scorer _ThresholdScorer
+sklearn.metrics.cluster._supervised: adjusted_mutual_info_score adjusted_rand_score completeness_score
+sklearn.metrics.cluster._supervised: contingency_matrix entropy fowlkes_mallows_score
+sklearn.metrics.cluster._supervised: homogeneity_completeness_v_measure homogeneity_score mutual_info_score
+sklearn.metrics.cluster._supervised: normalized_mutual_info_score pair_confusion_matrix rand_score
+sklearn.metrics.cluster._supervised: v_measure_score
+sklearn.metrics.cluster._unsupervised: calinski_harabasz_score davies_bouldin_score silhouette_samples
+sklearn.metrics.cluster._unsupervised: silhouette_score
+sklearn.metrics.pairwise: additive_chi2_kernel chi2_kernel cosine_distances cosine_similarity
+sklearn.metrics.pairwise: euclidean_distances haversine_distances laplacian_kernel linear_kernel
+sklearn.metrics.pairwise: manhattan_distances nan_euclidean_distances pairwise_distances pairwise_kernels
+sklearn.metrics.pairwise: polynomial_kernel rbf_kernel sigmoid_kernel
+sklearn.mixture._bayesian_mixture: BayesianGaussianMixture
+sklearn.mixture._gaussian_mixture: GaussianMixture
+sklearn.model_selection._classification_threshold: FixedThresholdClassifier TunedThresholdClassifierCV
+sklearn.model_selection._search: GridSearchCV ParameterGrid ParameterSampler RandomizedSearchCV
+sklearn.model_selection._search_successive_halving: HalvingGridSearchCV HalvingRandomSearchCV
+sklearn.model_selection._search_successive_halving: _SubsampleMetaSplitter
+sklearn.model_selection._split: GroupKFold GroupShuffleSplit KFold LeaveOneGroupOut LeaveOneOut
+sklearn.model_selection._split: LeavePGroupsOut LeavePOut PredefinedSplit RepeatedKFold
+sklearn.model_selection._split: RepeatedStratifiedKFold ShuffleSplit StratifiedGroupKFold StratifiedKFold
+sklearn.model_selection._split: StratifiedShuffleSplit TimeSeriesSplit _CVIterableWrapper _RepeatedSplits
+sklearn.multiclass: OneVsOneClassifier OneVsRestClassifier OutputCodeClassifier _ConstantPredictor
+sklearn.multioutput: ClassifierChain MultiOutputClassifier MultiOutputRegressor RegressorChain
+sklearn.naive_bayes: BernoulliNB CategoricalNB ComplementNB GaussianNB MultinomialNB
+sklearn.neighbors._ball_tree: BallTree BallTree32 BallTree64 newObj
+sklearn.neighbors._classification: KNeighborsClassifier RadiusNeighborsClassifier
+sklearn.neighbors._dist_metrics: ChebyshevDistance EuclideanDistance ManhattanDistance MinkowskiDistance
+sklearn.neighbors._dist_metrics: newObj
+sklearn.neighbors._graph: KNeighborsTransformer RadiusNeighborsTransformer
+sklearn.neighbors._kd_tree: KDTree KDTree32 KDTree64 newObj
+sklearn.neighbors._kde: KernelDensity
+sklearn.neighbors._lof: LocalOutlierFactor
+sklearn.neighbors._nca: NeighborhoodComponentsAnalysis
+sklearn.neighbors._nearest_centroid: NearestCentroid
+sklearn.neighbors._quad_tree: _QuadTree
+sklearn.neighbors._regression: KNeighborsRegressor RadiusNeighborsRegressor
+sklearn.neighbors._unsupervised: NearestNeighbors
+sklearn.neural_network._multilayer_perceptron: MLPClassifier MLPRegressor
+sklearn.neural_network._rbm: BernoulliRBM
+sklearn.neural_network._stochastic_optimizers: AdamOptimizer SGDOptimizer
+sklearn.pipeline: FeatureUnion Pipeline
+sklearn.preprocessing._data: Binarizer KernelCenterer MaxAbsScaler MinMaxScaler Normalizer PowerTransformer
+sklearn.preprocessing._data: QuantileTransformer RobustScaler StandardScaler
+sklearn.preprocessing._discretization: KBinsDiscretizer
+sklearn.preprocessing._encoders: OneHotEncoder OrdinalEncoder
+sklearn.preprocessing._function_transformer: FunctionTransformer
+sklearn.preprocessing._imputation: Imputer
+sklearn.preprocessing._label: LabelBinarizer LabelEncoder MultiLabelBinarizer
+sklearn.preprocessing._polynomial: PolynomialFeatures SplineTransformer
+sklearn.preprocessing._target_encoder: TargetEncoder
+sklearn.random_projection: GaussianRandomProjection SparseRandomProjection
+sklearn.semi_supervised._label_propagation: LabelPropagation LabelSpreading
+sklearn.semi_supervised._self_training: SelfTrainingClassifier
+sklearn.svm._classes: LinearSVC LinearSVR NuSVC NuSVR OneClassSVM SVC SVR
+sklearn.tree._classes: DecisionTreeClassifier DecisionTreeRegressor ExtraTreeClassifier ExtraTreeRegressor
+sklearn.tree._criterion: Entropy FriedmanMSE Gini MAE MSE Poisson
+sklearn.tree._splitter: BestSparseSplitter BestSplitter PresortBestSplitter RandomSparseSplitter
+sklearn.tree._splitter: RandomSplitter
+sklearn.tree._tree: Tree
+sklearn.utils._bunch: Bunch
+sklearn.utils._fast_dict: IntFloatDict __pyx_unpickle_IntFloatDict
+sklearn.utils._metadata_requests: MetadataRequest MethodMetadataRequest
+sklearn.utils.extmath: softmax
+`;
