@@ -22,6 +22,7 @@ import { listReplicas, type ReplicaRow } from '#src/replica/replica.queries.ts';
 import type { Artifact, Version } from '#src/version/version.ts';
 import { listChildren, listParents, type ParentRow } from '#src/version/lineage.queries.ts';
 import { findVersions, listArtifacts, listMetrics } from '#src/version/version.queries.ts';
+import { findInspections, type InspectionRow } from '#src/version/safety.queries.ts';
 import type { MetricRow } from '#src/version/version.row.ts';
 
 /** A list that is no connection has an end. */
@@ -51,6 +52,7 @@ export class Loaders {
   #deployment?: DataLoader<string, Deployment | undefined>;
   #ledgerEvent?: DataLoader<string, LedgerEvent | undefined>;
   #artifacts?: DataLoader<string, Artifact[]>;
+  #inspections?: DataLoader<string, InspectionRow[]>;
   #arms?: DataLoader<string, ArmRow[]>;
   #replicas?: DataLoader<string, ReplicaRow[]>;
   #metrics?: DataLoader<string, MetricRow[]>;
@@ -131,6 +133,13 @@ export class Loaders {
   get artifacts(): DataLoader<string, Artifact[]> {
     return (this.#artifacts ??= this.#grouped(
       (ids) => listArtifacts(this.#platform.db, ids, 'UPLOADED'),
+      (row) => row.versionId,
+    ));
+  }
+  /** By version: one, or none. */
+  get inspections(): DataLoader<string, InspectionRow[]> {
+    return (this.#inspections ??= this.#grouped(
+      (ids) => findInspections(this.#platform.db, ids),
       (row) => row.versionId,
     ));
   }

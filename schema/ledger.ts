@@ -22,6 +22,8 @@ const told: Record<TypeOfEvent, string> = {
   VERSION_CREATED: 'A version was created, by an upload or by restoring an earlier one.',
   VERSION_INGESTING: 'A worker began to inspect a version.',
   VERSION_READY: 'A version was found good.',
+  VERSION_QUARANTINED: 'A version was found suspicious; the data tell why.',
+  VERSION_RELEASED: 'Somebody took the risk of a suspicious version; the data tell their reason.',
   VERSION_REJECTED: 'A version was found bad; the data tell why.',
   VERSION_UPDATED: 'Tags, metadata or reported metrics of a version were changed.',
   VERSION_ARCHIVED: 'A version was put away.',

@@ -1,6 +1,7 @@
 import { createVersion } from '#src/version/create.ts';
 import { restoreVersion } from '#src/version/restore.ts';
 import { deleteVersion, setArchived } from '#src/version/retire.ts';
+import { releaseFromQuarantine } from '#src/version/release.ts';
 import { updateVersion } from '#src/version/version.ts';
 import type { GivenSignature } from '#src/signature/signature.ts';
 import { NotReadyError } from '#src/platform/errors.ts';
@@ -36,7 +37,8 @@ const CreateVersionInput = builder.inputType('CreateVersionInput', {
     model: t.id({ required: true, description: "The model's global id." }),
     files: t.field({
       type: ['Upload'],
-      description: 'An ONNX file, and its external data beside it. Either these or `artifacts`.',
+      description:
+        'The files, of any format; an ONNX model with its external data beside it. Either these or `artifacts`.',
     }),
     artifacts: t.field({
       type: [ArtifactInput],
@@ -90,6 +92,20 @@ const UpdateVersionInput = builder.inputType('UpdateVersionInput', {
     }),
     metrics: t.field({ type: [MetricInput], description: 'Metrics to add, or to give a new value.' }),
     removeMetrics: t.stringList({ description: 'Names of metrics to take away.' }),
+  }),
+});
+const ReleaseInput = builder.inputType('ReleaseFromQuarantineInput', {
+  description: 'A suspicious version to take the risk of.',
+  fields: (t) => ({
+    version: t.field({
+      type: 'VersionRef',
+      required: true,
+      description: 'Which: its id, or a reference with its project.',
+    }),
+    reason: t.string({
+      required: true,
+      description: 'Why; it stays in the ledger. 10,000 characters at most.',
+    }),
   }),
 });
 const versionInput = (name: string, description: string) =>
@@ -161,6 +177,15 @@ builder.mutationFields((t) => ({
         metrics: input.metrics ?? [],
         removeMetrics: input.removeMetrics ?? [],
       }),
+  }),
+  releaseFromQuarantine: t.field({
+    type: VersionType,
+    description:
+      'Takes the risk of a QUARANTINED version: it becomes READY. The reason stays in the ledger. Needs OPERATOR.',
+    errors: { types: expected.create },
+    args: { input: t.arg({ type: ReleaseInput, required: true, description: 'Which, and why.' }) },
+    resolve: (_root, { input }, { platform, viewer }) =>
+      releaseFromQuarantine(platform, viewer, { version: refIn(input), reason: input.reason }),
   }),
   archiveVersion: t.field({
     type: VersionType,

@@ -1,4 +1,5 @@
 import { metricSources, versionStatuses } from '#src/platform/database.types.ts';
+import type { Format } from '#src/safety/scan.ts';
 import { resolveVersion } from '#src/version/resolve.ts';
 import type { Artifact, ListedVersion, PagedVersion, Version } from '#src/version/version.ts';
 import { isLive } from '#src/alias/alias.ts';
@@ -8,6 +9,7 @@ import { AliasType } from './alias.ts';
 import { builder } from './builder.ts';
 import { DeploymentType } from './deployment.ts';
 import { refOf } from './global-id.ts';
+import { InspectionType } from './inspection.ts';
 import { ModelType } from './model.ts';
 import { OperationType } from './operation.ts';
 import { SignatureType } from './signature.ts';
@@ -22,9 +24,9 @@ export const VersionStatusEnum = builder.enumType('VersionStatus', {
         description: {
           PENDING: 'Stored; its ingest waits.',
           INGESTING: 'Being read.',
-          READY: 'Can be deployed.',
-          QUARANTINED: 'Suspicious; an OPERATOR has to release it.',
-          REJECTED: 'Cannot be served; `statusReason` tells why. Its bytes are gone.',
+          READY: 'Found good, or released. An ONNX model can be deployed.',
+          QUARANTINED: 'Suspicious: cannot be deployed before an OPERATOR has released it.',
+          REJECTED: 'Dangerous, broken, or cannot be served; `statusReason` tells why. Its bytes are gone.',
         }[status],
       },
     ]),
@@ -57,8 +59,16 @@ const VersionMetricType = builder.objectRef<MetricRow>('VersionMetric').implemen
 });
 
 const ArtifactFormatEnum = builder.enumType('ArtifactFormat', {
-  description: 'What kind of files a version has.',
-  values: { ONNX: { description: 'An ONNX graph, perhaps with external data.' } },
+  description: 'What kind of files a version has, told by their bytes. Only ONNX models can be served.',
+  values: {
+    ONNX: { description: 'An ONNX graph, perhaps with external data and other files beside it.' },
+    PICKLE: { description: 'A Python pickle: loading it runs what it names.' },
+    JOBLIB: { description: 'A pickle with arrays, as joblib writes it.' },
+    TORCH: { description: 'A PyTorch checkpoint: a pickle and its tensors.' },
+    SAFETENSORS: { description: 'Tensors and nothing else.' },
+    GGUF: { description: 'Weights and metadata for llama.cpp.' },
+    OPAQUE: { description: 'Anything else; and every version until it has been looked into.' },
+  } satisfies Record<Format, { description: string }>,
 });
 
 /** A version; what did not come along with it is loaded when it is asked for. */
@@ -151,7 +161,13 @@ builder.node(VersionType, {
     format: t.field({
       type: ArtifactFormatEnum,
       description: 'What kind of files these are.',
-      resolve: () => 'ONNX' as const,
+      resolve: ({ format }) => format,
+    }),
+    inspection: t.field({
+      type: InspectionType,
+      nullable: true,
+      description: 'What the safety inspection saw; null until then.',
+      resolve: async (version, _args, { loaders }) => (await loaders.inspections.load(version.id))[0] ?? null,
     }),
     artifacts: t.field({
       type: [ArtifactType],

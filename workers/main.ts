@@ -1,4 +1,6 @@
 /** A worker: takes jobs, and looks after the replicas of this host. Run as many as needed. */
+import { enableCompileCache } from 'node:module';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { openPlatform, quietly } from '#src/app.ts';
 import { operationPayload, jobOf, sweepJob } from '#src/jobs.ts';
@@ -19,6 +21,8 @@ const RESCHEDULE_MS = 5_000;
 const FINISH_MS = 10_000;
 
 async function main(config: Config): Promise<void> {
+  // For the processes that it starts, one for each inspection.
+  enableCompileCache(join(config.DATA_DIR, 'cache/code'));
   const logger = createLogger('worker', config.LOG_LEVEL);
   await migrate(config.DATABASE_URL);
   const { platform, close } = await openPlatform(config, logger);

@@ -60,6 +60,16 @@ export async function createDeployment(
       version.statusReason ?? 'Watch Version.operation until it has ended.',
     );
   }
+  if (version.modelFile === null) {
+    throw ValidationError.of(
+      ['version'],
+      'a version that can be served, which ONNX models can',
+      version.format,
+      {
+        hint: 'Convert the model to ONNX; a version of any other format is only kept.',
+      },
+    );
+  }
   try {
     return await insert(platform, viewer, project.id, { ...input, name }, version.id);
   } catch (error) {

@@ -100,6 +100,8 @@ const sentences: Record<LedgerEventType, Sentence> = {
       : `${by} created ${version(data)}`,
   VERSION_INGESTING: (_by, data) => `${atStart(version(data))} is being inspected`,
   VERSION_READY: (_by, data) => `${atStart(version(data))} is ready`,
+  VERSION_QUARANTINED: (_by, data) => `${atStart(version(data))} was quarantined${because(data)}`,
+  VERSION_RELEASED: (by, data) => `${by} released ${version(data)} from quarantine${because(data)}`,
   VERSION_REJECTED: (_by, data) => `${atStart(version(data))} was rejected${because(data)}`,
   VERSION_UPDATED: (by, data) => `${by} changed ${annotations(data)}${version(data)}`,
   VERSION_ARCHIVED: (by, data) => `${by} archived ${version(data)}`,

@@ -48,6 +48,7 @@ export interface Arm {
 export interface Blob {
   bytes: import('./database.types.ts').Int8;
   digest: string;
+  freeSince: Generated<Timestamp | null>;
   touchedAt: Generated<Timestamp>;
 }
 
@@ -70,6 +71,7 @@ export interface Deployment {
 
 export interface Installation {
   id: Generated<string>;
+  linkKey: Generated<Buffer>;
   singleton: Generated<boolean>;
 }
 
@@ -144,6 +146,18 @@ export interface Project {
   name: string;
 }
 
+export interface ProjectBlob {
+  bytes: import('./database.types.ts').Int8;
+  digest: string;
+  projectId: string;
+  uses: number;
+}
+
+export interface ProjectStorage {
+  bytes: import('./database.types.ts').Int8;
+  projectId: string;
+}
+
 export interface Replica {
   armId: string;
   createdAt: Generated<Timestamp>;
@@ -172,6 +186,19 @@ export interface Replica {
   warmUpMs: number | null;
 }
 
+export interface Upload {
+  blobDigest: string | null;
+  bytes: import('./database.types.ts').Int8;
+  createdAt: Generated<Timestamp>;
+  createdByKind: import('./database.types.ts').ActorKind;
+  createdByName: string;
+  expectedDigest: string | null;
+  expiresAt: Timestamp;
+  id: string;
+  path: string;
+  projectId: string;
+}
+
 export interface Version {
   archivedAt: Timestamp | null;
   authorKind: import('./database.types.ts').ActorKind;
@@ -180,7 +207,7 @@ export interface Version {
   createdAt: Generated<Timestamp>;
   deletedAt: Timestamp | null;
   digest: string;
-  format: string;
+  format: import('../safety/scan.ts').Format;
   generation: Generated<number>;
   givenSignature: import('./database.types.ts').JsonColumn<import('../signature/signature.ts').GivenSignature> | null;
   id: string;
@@ -211,6 +238,19 @@ export interface VersionArtifact {
   versionId: string;
 }
 
+export interface VersionInspection {
+  contents: import('./database.types.ts').JsonColumn<import('../version/safety.ts').FileContents[]>;
+  findings: import('./database.types.ts').JsonColumn<import('../safety/finding.ts').Finding[]>;
+  inspectedAt: Generated<Timestamp>;
+  releasedAt: Timestamp | null;
+  releasedByKind: import('./database.types.ts').ActorKind | null;
+  releasedByName: string | null;
+  releaseReason: string | null;
+  truncated: boolean;
+  verdict: import('../safety/finding.ts').Verdict;
+  versionId: string;
+}
+
 export interface VersionMetric {
   name: string;
   projectId: string;
@@ -238,9 +278,13 @@ export interface DB {
   operation: Operation;
   operationLog: OperationLog;
   project: Project;
+  projectBlob: ProjectBlob;
+  projectStorage: ProjectStorage;
   replica: Replica;
+  upload: Upload;
   version: Version;
   versionArtifact: VersionArtifact;
+  versionInspection: VersionInspection;
   versionMetric: VersionMetric;
   versionParent: VersionParent;
 }

@@ -76,6 +76,7 @@ export const rules = {
   'onnx.unknown-domain': 'SUSPICIOUS',
   'onnx.runs-python': 'DANGEROUS',
   'file.not-what-it-says': 'UNREADABLE',
+  'inspection.limit': 'UNREADABLE',
 } as const satisfies Readonly<Record<string, Verdict>>;
 
 export type Rule = keyof typeof rules;

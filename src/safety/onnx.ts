@@ -1,4 +1,5 @@
 /** The static rules of ONNX: where its data lie, whose operators it uses, whether tensors have the bytes they claim. */
+import { foreignFormat, looksLikeText } from '../onnx/foreign-format.ts';
 import { isPlainRelativePath } from '../onnx/external-data.ts';
 import { domainName } from '../onnx/graph.ts';
 import { EndOfBytes } from './byte-stream.ts';
@@ -149,6 +150,14 @@ function endRule(error: unknown): readonly [Rule, string] | undefined {
   return error instanceof EndOfBytes ? ['onnx.broken', 'The file is cut short.'] : undefined;
 }
 
+/** What a file that is no ONNX model is, where its first bytes tell. */
+async function insteadOfOnnx(content: Content): Promise<string | undefined> {
+  const stream = content.open();
+  const head = Buffer.from(await stream.peek(512));
+  stream.close();
+  return foreignFormat(head) ?? (looksLikeText(head) ? 'text' : undefined);
+}
+
 /**
  * Judges an ONNX file by itself. Whether its external data are there, and whether it loads, others find out.
  * @param claimed whether it is said to be ONNX; else its bytes must show it.
@@ -167,7 +176,12 @@ export async function inspectOnnxFile(scan: Scan, content: Content, claimed: boo
     end = endRule(error);
     if (end === undefined) throw error;
   }
-  if (end !== undefined && !claimed && !rules.hasNodes) return false;
+  if (end !== undefined && !rules.hasNodes) {
+    if (!claimed) return false;
+    // The commonest mistake is the wrong file: what it is instead says more than where reading it failed.
+    const what = await insteadOfOnnx(content);
+    if (what !== undefined) end = ['file.not-what-it-says', `It is no ONNX model but ${what}.`];
+  }
   for (const [rule, message] of end === undefined ? found : [...found, end]) {
     scan.findings.add(content.path, null, rule, message);
   }

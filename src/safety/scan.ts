@@ -5,7 +5,8 @@ import type { Findings } from './finding.ts';
 import type { Limits } from './limits.ts';
 import type { PickleContents } from './pickle/contents.ts';
 
-export type Format = 'ONNX' | 'PICKLE' | 'JOBLIB' | 'TORCH' | 'SAFETENSORS' | 'GGUF' | 'OPAQUE';
+export const formats = ['ONNX', 'PICKLE', 'JOBLIB', 'TORCH', 'SAFETENSORS', 'GGUF', 'OPAQUE'] as const;
+export type Format = (typeof formats)[number];
 
 /** What the place of a content says about it. */
 export interface Place {

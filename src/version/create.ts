@@ -198,7 +198,7 @@ async function insert(
     number,
     status: twin ? 'READY' : 'PENDING',
     author: viewer,
-    format: 'ONNX',
+    format: twin?.format ?? 'OPAQUE',
     bytes,
     digest,
     givenSignature: input.signature,
@@ -207,6 +207,7 @@ async function insert(
     operationId: operation?.id ?? null,
     origin: 'UPLOADED',
     originVersionId: null,
+    inspectedAs: twin?.id ?? null,
     artifacts: [...files.map(uploaded), ...(twin?.serving ? [twin.serving] : [])],
   };
   return insertVersion(tx, model, whole);

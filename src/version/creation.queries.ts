@@ -4,6 +4,7 @@ import type { LedgerEntry } from '../ledger/ledger.ts';
 import type { Actor } from '../access/access.ts';
 import type { Db } from '../platform/database.ts';
 import type { VersionOrigin, VersionStatus, TagRecord } from '../platform/database.types.ts';
+import type { Format } from '../safety/scan.ts';
 import type { GivenSignature, Signature } from '../signature/signature.ts';
 import type { ReportedMetric } from './annotation.ts';
 import type { VersionRow } from './version.row.ts';
@@ -25,7 +26,8 @@ export interface NewVersion {
   readonly status: VersionStatus;
   readonly message: string | null;
   readonly author: Actor;
-  readonly format: string;
+  /** OPAQUE until it has been looked into. */
+  readonly format: Format;
   readonly bytes: number;
   readonly digest: string;
   readonly givenSignature: GivenSignature | null;
@@ -37,6 +39,8 @@ export interface NewVersion {
   readonly metrics: readonly ReportedMetric[];
   readonly origin: VersionOrigin;
   readonly originVersionId: string | null;
+  /** The version with the same bytes whose inspection holds for this one, too. */
+  readonly inspectedAs: string | null;
   readonly artifacts: readonly NewArtifact[];
   /** null: the newest version of the model that was not rejected. */
   readonly parents: readonly string[] | null;
@@ -77,6 +81,13 @@ export async function insertWhole(db: Db, version: NewVersion, event: LedgerEntr
     ), lineage as (
       insert into version_parent (version_id, ordinal, parent_id)
       select v.id, p.ordinal, p.id from inserted v, parent p
+    ), inspection as (
+      insert into version_inspection
+        (version_id, verdict, findings, truncated, contents, inspected_at,
+         release_reason, released_at, released_by_name, released_by_kind)
+      select v.id, i.verdict, i.findings, i.truncated, i.contents, i.inspected_at,
+             i.release_reason, i.released_at, i.released_by_name, i.released_by_kind
+      from inserted v, version_inspection i where i.version_id = ${version.inspectedAs}::uuid
     ), metrics as (
       insert into version_metric (version_id, project_id, name, value)
       select v.id, v.project_id, m.name, m.value
@@ -102,7 +113,8 @@ function parentsOf({ parents, modelId }: NewVersion) {
 /** What reading the same bytes told before: of the newest such version of a project. */
 export interface Twin {
   readonly id: string;
-  readonly signature: Signature;
+  readonly format: Format;
+  readonly signature: Signature | null;
   readonly modelFile: string | null;
   readonly serving: NewArtifact | null;
 }
@@ -115,12 +127,14 @@ export async function findTwin(
   given: GivenSignature | null,
 ): Promise<Twin | undefined> {
   const { rows } = await sql<Twin>`
-    select v.id, v.signature, v.model_file,
+    select v.id, v.format, v.signature, v.model_file,
            (select json_build_object('role', a.role, 'path', a.path, 'digest', a.digest, 'bytes', a.bytes,
                                      'mediaType', a.media_type, 'transform', a.transform)
             from version_artifact a where a.version_id = v.id and a.role = 'SERVING' limit 1) as serving
     from version v
     where v.project_id = ${projectId} and v.digest = ${digest} and v.status = 'READY' and v.deleted_at is null
+      -- Whoever takes a risk takes it for one version.
+      and exists (select from version_inspection i where i.version_id = v.id and i.verdict = 'SAFE')
       and v.given_signature is not distinct from ${json(given)}::jsonb
       and array(select a.path from version_artifact a where a.version_id = v.id and a.role = 'UPLOADED' order by a.path collate "C")
         = ${paths.toSorted()}::text[]

@@ -1,4 +1,4 @@
-/** Ingest: PENDING → INGESTING → READY or REJECTED. Safe to run twice and to be killed at any line. */
+/** Ingest: PENDING → INGESTING → READY, QUARANTINED or REJECTED. Safe to run twice and to be killed at any line. */
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Running } from '../operation/operation.ts';
@@ -11,6 +11,9 @@ import { findModels } from '../model/model.queries.ts';
 import { freeBlob, keepFiles } from './blob.ts';
 import { releaseBlobs } from './blob.queries.ts';
 import { inspectOnnx, type InspectionResult } from './inspection.ts';
+import type { InspectionFile } from './inspection.schema.ts';
+import { keepInspection } from './safety.queries.ts';
+import { inspectFiles, reasonsOf, type SafetyReport } from './safety.ts';
 import type { Artifact, Version } from './version.ts';
 import { versionEvent } from './version.events.ts';
 import * as queries from './version.queries.ts';
@@ -35,19 +38,75 @@ export async function ingestVersion(platform: Platform, running: Running): Promi
     announce(platform, version);
   }
   const files = await queries.listArtifacts(platform.db, [version.id], 'UPLOADED');
-  running.progress(0n, version.bytes, 'reading the model');
-  await running.log(`Reading ${files.map((file) => file.path).join(', ')}.`);
+  const located = files.map((file) => ({ path: file.path, storedAt: platform.store.pathOf(file.digest) }));
+  const report = await lookInto(platform, running, version, files, located);
   const workDir = join(workFolder(platform), ownName());
   await mkdir(workDir, { recursive: true, mode: 0o700 });
   try {
-    const result = await inspect(platform, running, files, workDir, version.givenSignature);
-    if (result.verdict === 'rejected') throw new RejectedError(result.reason);
-    for (const warning of result.warnings) await running.log(`Warning: ${warning}`);
-    await accept(platform, running, version, result);
+    const model =
+      report.format === 'ONNX' ? await read(platform, running, version, report, located, workDir) : null;
+    if (model === null && version.givenSignature) {
+      throw new RejectedError(`A signature can be given for an ONNX model only; this is ${report.format}.`);
+    }
+    await accept(platform, running, version, report, model);
   } finally {
     await rm(workDir, { recursive: true, force: true });
   }
   announce(platform, version);
+}
+
+/** The safety inspection. What it saw is kept, whatever becomes of the version. @throws RejectedError */
+async function lookInto(
+  platform: Platform,
+  running: Running,
+  version: Version,
+  files: readonly Artifact[],
+  located: readonly InspectionFile[],
+): Promise<SafetyReport> {
+  await running.log(`Looking into ${files.map((file) => file.path).join(', ')}.`);
+  let done = 0n;
+  running.progress(done, version.bytes, 'looking into the files');
+  const report = await inspectFiles([...located], limits(platform, running), (path) => {
+    done += files.find((file) => file.path === path)?.bytes ?? 0n;
+    running.progress(done, version.bytes, 'looking into the files');
+  });
+  running.signal.throwIfAborted();
+  await keepInspection(platform.db, version.id, report);
+  await running.log(`Found ${report.verdict}, ${report.format}.`);
+  if (report.verdict === 'DANGEROUS' || report.verdict === 'UNREADABLE') {
+    throw new RejectedError(reasonsOf(report));
+  }
+  return report;
+}
+
+const limits = ({ config }: Platform, { signal }: Running) => ({
+  timeoutSeconds: config.INGEST_TIMEOUT_SECONDS,
+  memoryBytes: config.INGEST_MEMORY_BYTES,
+  signal,
+});
+
+/**
+ * Reads the ONNX model; null where it cannot be served and is suspicious anyway.
+ * @throws RejectedError
+ */
+async function read(
+  platform: Platform,
+  running: Running,
+  { givenSignature: given }: Version,
+  { verdict }: SafetyReport,
+  files: readonly InspectionFile[],
+  workDir: string,
+): Promise<Ready | null> {
+  await running.log('Reading the model.');
+  const servingTo = join(workDir, 'serving.onnx');
+  const result = await inspectOnnx({ files, given, servingTo, workDir }, limits(platform, running));
+  if (result.verdict === 'ready') {
+    for (const warning of result.warnings) await running.log(`Warning: ${warning}`);
+    return result;
+  }
+  if (verdict === 'SAFE') throw new RejectedError(result.reason);
+  await running.log(`It cannot be served: ${result.reason}`);
+  return null;
 }
 
 function announce(platform: Platform, { id, projectId }: { id: string; projectId: string }): void {
@@ -58,13 +117,13 @@ function announce(platform: Platform, { id, projectId }: { id: string; projectId
 /** Writes into the ledger what a version has become. */
 async function tell(tx: Db, version: Version | undefined): Promise<void> {
   const [model] = version ? await findModels(tx, [version.modelId]) : [];
-  if (!version || !model || version.status === 'PENDING' || version.status === 'QUARANTINED') return;
-  const reason = version.statusReason;
+  if (!version || !model || version.status === 'PENDING') return;
+  const { statusReason: reason, format } = version;
   await appendTo(
     tx,
     version.projectId,
     system,
-  )(versionEvent(`VERSION_${version.status}`, model, version, { reason }));
+  )(versionEvent(`VERSION_${version.status}`, model, version, { reason, format }));
 }
 
 /** Where this host's ingests work, each in a folder of its own. */
@@ -72,67 +131,57 @@ export function workFolder(platform: Platform): string {
   return join(platform.config.DATA_DIR, 'work');
 }
 
-function inspect(
-  platform: Platform,
-  running: Running,
-  files: readonly Artifact[],
-  workDir: string,
-  given: Parameters<typeof inspectOnnx>[0]['given'],
-): Promise<InspectionResult> {
-  return inspectOnnx(
-    {
-      files: files.map((file) => ({ path: file.path, storedAt: platform.store.pathOf(file.digest) })),
-      given,
-      servingTo: join(workDir, 'serving.onnx'),
-      workDir,
-    },
-    {
-      timeoutSeconds: platform.config.INGEST_TIMEOUT_SECONDS,
-      memoryBytes: platform.config.INGEST_MEMORY_BYTES,
-      signal: running.signal,
-    },
-  );
-}
-
-/** The derived graph gets its name, then the version becomes READY in the transaction that ends the operation. */
+/**
+ * The derived graph gets its name, then the version becomes READY or QUARANTINED in the transaction that ends the
+ * operation.
+ */
 async function accept(
   platform: Platform,
   running: Running,
   { id: versionId, projectId }: Version,
-  result: Ready,
+  report: SafetyReport,
+  model: Ready | null,
 ): Promise<void> {
-  const { served } = result;
   running.signal.throwIfAborted();
-  const staged = served ? [await platform.store.stageFile(served.path)] : [];
-  if (served && staged[0]) {
-    const [file] = staged;
-    await running.log(`Serving a derived graph (${served.transform}); the uploaded bytes stay as they are.`);
-    await keepFiles(platform, staged, async (tx) => {
-      await queries.deleteServing(tx, versionId);
-      await queries.insertArtifacts(tx, [
-        {
-          versionId,
-          projectId,
-          role: 'SERVING',
-          path: result.modelFile,
-          digest: file.digest,
-          blobDigest: file.digest,
-          bytes: file.bytes,
-          mediaType: 'application/onnx',
-          transform: served.transform,
-        },
-      ]);
-    });
+  if (model?.served) {
+    await running.log(
+      `Serving a derived graph (${model.served.transform}); the uploaded bytes stay as they are.`,
+    );
+    await keepServing(platform, { versionId, projectId }, model.modelFile, model.served);
   }
-  await running.log('The model loads and its signature is known.');
+  if (model) await running.log('The model loads and its signature is known.');
+  const isSafe = report.verdict === 'SAFE';
   await running.finish(async (tx) => {
-    const ready = await queries.setVersion(tx, versionId, {
-      status: 'READY',
-      statusReason: null,
-      signature: result.signature,
-      modelFile: result.modelFile,
+    const row = await queries.setVersion(tx, versionId, {
+      status: isSafe ? 'READY' : 'QUARANTINED',
+      statusReason: isSafe ? null : reasonsOf(report),
+      ...(model ? { signature: model.signature, modelFile: model.modelFile } : {}),
     });
-    await tell(tx, ready);
+    await tell(tx, row);
+  });
+}
+
+async function keepServing(
+  platform: Platform,
+  version: { readonly versionId: string; readonly projectId: string },
+  path: string,
+  served: NonNullable<Ready['served']>,
+): Promise<void> {
+  const file = await platform.store.stageFile(served.path);
+  await keepFiles(platform, [file], async (tx) => {
+    await queries.deleteServing(tx, version.versionId);
+    await queries.insertArtifacts(tx, [
+      {
+        ...version,
+        role: 'SERVING',
+        path,
+        digest: file.digest,
+        blobDigest: file.digest,
+        bytes: file.bytes,
+        mediaType: 'application/onnx',
+        transform: served.transform,
+      },
+    ]);
   });
 }
 

@@ -79,12 +79,9 @@ function besideModel(modelPath: string, location: string): string {
   return posix.join(posix.dirname(modelPath), location);
 }
 
-/** Files that may lie beside a model without being a part of it. */
-const remarks = /\.(md|txt|json)$/i;
-
 /**
  * The uploaded files that hold the model's external data.
- * @throws RejectedFiles naming every file that is missing, too short, or not needed.
+ * @throws RejectedFiles naming every file that is missing or too short.
  */
 export function externalFiles(
   { file, model }: ModelFile,
@@ -107,10 +104,22 @@ export function externalFiles(
       problems.push(`${path} is too short: ${file.path} needs ${bytes} bytes of it, it has ${size}.`);
     }
   }
-  const extra = files.filter(({ path }) => path !== file.path && !needs.has(path) && !remarks.test(path));
-  for (const { path } of extra) problems.push(`${file.path} does not use the file ${path}.`);
   if (problems.length > 0) throw new RejectedFiles(problems.join(' '));
   return [...needs.keys()].flatMap((path) => byPath.get(path) ?? []);
+}
+
+/** Files that often lie beside a model and are no part of it. */
+const remarks = /\.(md|txt|json|ya?ml)$/i;
+
+/** Says which files the model does not use: one of them may have the wrong name. */
+export function unusedFiles(
+  model: InspectionFile,
+  external: readonly InspectionFile[],
+  files: readonly InspectionFile[],
+): string[] {
+  return files
+    .filter((each) => each.path !== model.path && !external.includes(each) && !remarks.test(each.path))
+    .map(({ path }) => `${model.path} does not use the file ${path}; it is only kept beside it.`);
 }
 
 /** Reads slices of the uploaded external data files. */

@@ -14,7 +14,7 @@ import type { OnnxModel } from '../onnx/model.ts';
 import { OnnxFormatError, SignatureMismatch, UnsupportedGraphError } from '../onnx/onnx.errors.ts';
 import { deriveServingGraph } from '../onnx/serving-graph.ts';
 import { signatureOf } from '../onnx/signature.ts';
-import { externalFiles, externalReader, findModel, RejectedFiles } from './inspection.files.ts';
+import { externalFiles, externalReader, findModel, RejectedFiles, unusedFiles } from './inspection.files.ts';
 import type { ReadExternal } from '../onnx/tensor.ts';
 import { childRequest } from './inspection.schema.ts';
 import type { ChildRequest, InspectionFile, InspectionLine, ReadyResult } from './inspection.schema.ts';
@@ -73,7 +73,7 @@ function readFiles(request: ChildRequest): Read {
       served: derived === undefined ? null : { transform: derived.transform, path: request.servingTo },
       opsets: Object.fromEntries(model.opsets),
       producer: model.producer,
-      warnings: [],
+      warnings: unusedFiles(file, external, request.files),
       modelFile: file.path,
     },
     faces: { inputs: served.inputs, outputs: served.outputs },

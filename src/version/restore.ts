@@ -73,6 +73,7 @@ export async function restoreVersion(
       metrics: await listMetrics(tx, [source.id]),
       origin: 'RESTORED',
       originVersionId: source.id,
+      inspectedAs: source.id,
       artifacts: files.map(copied),
       parents,
     });

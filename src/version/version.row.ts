@@ -33,7 +33,7 @@ export interface JoinedVersion {
   v_author_name: string;
   v_author_kind: VersionRow['authorKind'];
   v_created_at: Date;
-  v_format: string;
+  v_format: VersionRow['format'];
   v_bytes: bigint;
   v_digest: string;
   v_model_file: string | null;

@@ -23,7 +23,8 @@ const refusalFields = `... on Error {
 }`;
 
 /** `createVersion` makes a Version, `setAlias` an Alias. */
-const typeMadeBy = (field: string): string => field.replace(/^[a-z]+/, '');
+const typeMadeBy = (field: string): string =>
+  field === 'releaseFromQuarantine' ? 'Version' : field.replace(/^[a-z]+/, '');
 
 export type Attempt<T> = { readonly made: T } | { readonly refusal: Refusal };
 

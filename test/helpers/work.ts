@@ -131,7 +131,7 @@ export async function ingested(
   signature?: Variables,
 ): Promise<CreatedVersion> {
   const { id, operation } = await createVersion(stack, model, files, signature);
-  await workDone(stack, operation.id);
+  if (operation) await workDone(stack, operation.id);
   return versionNow(stack, id);
 }
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { InspectionLine } from '#src/version/inspection.schema.ts';
 import { judge } from '#src/version/inspection.verdict.ts';
-import type { Outcome } from '#src/version/inspection.verdict.ts';
+import type { Outcome } from '#src/version/child.ts';
 
 const limits = { timeoutSeconds: 300, memoryBytes: 1024 };
 const silent: Outcome = { ended: undefined, code: null, signal: null, lines: [], errors: '' };

@@ -149,7 +149,7 @@ describe('files that are no model', () => {
 });
 
 describe('external data', () => {
-  test('that is missing, short or not asked for is named', async () => {
+  test('that is missing, or short is named', async () => {
     expect(await reasonOf({ 'model.onnx': external['model.onnx'] })).toBe(
       'model.onnx needs the file weights.bin, which was not uploaded.',
     );
@@ -157,9 +157,13 @@ describe('external data', () => {
     expect(await reasonOf({ ...external, 'weights.bin': short })).toMatch(
       /weights\.bin is too short: .* it has 1000/,
     );
-    expect(await reasonOf({ ...external, 'more.bin': short })).toBe(
-      'model.onnx does not use the file more.bin.',
-    );
+  });
+
+  test('files that the model does not use are told of', async () => {
+    expect(await inspect({ ...external, 'more.bin': stored('x'), 'README.md': stored('x') })).toMatchObject({
+      verdict: 'ready',
+      warnings: ['model.onnx does not use the file more.bin; it is only kept beside it.'],
+    });
   });
 });
 

@@ -25,14 +25,18 @@ const bytes = good.content as Buffer;
 const named = (name: string, content: Buffer | string): UploadFile => ({ name, content });
 const unknownOperator = buildModel({
   ...identityModel,
-  nodes: [{ op: 'Frobnicate', domain: 'com.example', inputs: ['x'], outputs: ['y'] }],
-  opsets: { '': 17, 'com.example': 1 },
+  nodes: [{ op: 'Frobnicate', inputs: ['x'], outputs: ['y'] }],
 });
 
 const external = fixtureFile('external-data/model.onnx');
 const cases: [string, UploadFile[], object | undefined, RegExp][] = [
   ['text', [named('model.onnx', 'Not a model at all, just words.\n')], undefined, /model\.onnx: .*text/],
-  ['another format', [named('model.onnx', Buffer.from('PK\x03\x04and more'))], undefined, /ZIP archive/],
+  [
+    'another format',
+    [named('model.onnx', Buffer.from('PK\x03\x04and more'))],
+    undefined,
+    /archive has no end/,
+  ],
   [
     'a truncated file',
     [named('cut.onnx', bytes.subarray(0, bytes.length / 2))],
@@ -40,7 +44,7 @@ const cases: [string, UploadFile[], object | undefined, RegExp][] = [
     /cut\.onnx: .*(truncated|ends|cut)/i,
   ],
   ['an empty file', [named('empty.onnx', '')], undefined, /empty/],
-  ['an operator that the runtime lacks', [named('odd.onnx', unknownOperator)], undefined, /Frobnicate/],
+  ['an operator that nobody has', [named('odd.onnx', unknownOperator)], undefined, /Frobnicate/],
   [
     'external data that is not there',
     [external],
@@ -53,7 +57,6 @@ const cases: [string, UploadFile[], object | undefined, RegExp][] = [
     undefined,
     /weights\.bin is too short/,
   ],
-  ['a file too many', [good, named('other.bin', 'x')], undefined, /does not use the file other\.bin/],
   ['two models', [good, fixtureFile('iris/v1.onnx')], undefined, /one model; found 2/],
   ['too many classes', [good], { classes: ['a', 'b', 'c'] }, /class/],
   [
