@@ -36,6 +36,12 @@ const told: [LedgerEventType, Record<string, unknown>, string][] = [
     'Version fraud:12 was rejected: It is no model.',
   ],
   [
+    'VERSION_QUARANTINED',
+    { ...version, reason: 'a.pkl: odd.' },
+    'Version fraud:12 was quarantined: a.pkl: odd.',
+  ],
+  ['VERSION_RELEASED', { ...version, reason: 'Ours.' }, 'alice released fraud:12 from quarantine: Ours.'],
+  [
     'VERSION_UPDATED',
     { ...version, tags: [], metrics: {} },
     'alice changed the tags and metrics of fraud:12.',
