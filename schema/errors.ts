@@ -9,6 +9,7 @@ import {
   ForbiddenError,
   NotFoundError,
   NotReadyError,
+  OverloadedError,
   roles,
   ValidationError,
   type ValidationIssue,
@@ -96,6 +97,16 @@ builder.objectType(NotReadyError, {
     }),
   }),
 });
+builder.objectType(OverloadedError, {
+  name: 'OverloadedError',
+  description: 'There is no room for it now.',
+  interfaces: [ErrorInterface],
+  fields: (t) => ({
+    retryAfterMs: t.exposeInt('retryAfterMs', {
+      description: 'When trying again makes sense, in milliseconds.',
+    }),
+  }),
+});
 builder.objectType(DeadlineExceededError, {
   name: 'DeadlineExceededError',
   description: 'No answer in time.',
@@ -114,6 +125,8 @@ builder.objectType(ModelError, {
 export const expected = {
   create: [ValidationError, NotFoundError, ConflictError, ForbiddenError],
   change: [ValidationError, NotFoundError, ForbiddenError],
+  /** Of those that also store bytes. */
+  store: [ValidationError, NotFoundError, ConflictError, ForbiddenError, NotReadyError, OverloadedError],
 };
 
 /** What is told of a DomainError beside its message. */

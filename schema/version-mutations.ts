@@ -131,7 +131,7 @@ builder.mutationFields((t) => ({
     description:
       'Stores files as the next version of a model and begins to read them: watch `operation` until it has ended. ' +
       'Where the project has read the same bytes before, it is READY at once. Needs AUTHOR.',
-    errors: { types: expected.create },
+    errors: { types: expected.store },
     args: { input: t.arg({ type: CreateVersionInput, required: true, description: 'The new version.' }) },
     resolve: (_root, { input }, { platform, viewer }) =>
       createVersion(platform, viewer, {

@@ -1,6 +1,6 @@
 /** Opens what a process stands on, and closes it in order. */
 import { changePublisher } from './events.ts';
-import { claimStore, openLocalStore } from './platform/artifact-store.ts';
+import { openStore } from './platform/artifact-store.open.ts';
 import type { Config } from './platform/config.ts';
 import { openDatabase } from './platform/database.ts';
 import type { Logger } from './platform/logger.ts';
@@ -25,8 +25,10 @@ export async function openPlatform(config: Config, logger: Logger): Promise<Open
     onError: onError('postgres'),
   });
   const installation = await database.db.selectFrom('installation').select('id').executeTakeFirstOrThrow();
-  await claimStore(config.ARTIFACT_STORE, installation.id);
-  const store = await openLocalStore(config.ARTIFACT_STORE, config.HOST_ID);
+  const store = await openStore(config, {
+    databaseId: installation.id,
+    onFault: quietly(logger, 'artifact store'),
+  });
   const redis = openRedis({ url: config.REDIS_URL, mode: 'fast', onError: quietly(logger, 'redis') });
   const queue = openProducer({
     redisUrl: config.REDIS_URL,

@@ -1,5 +1,4 @@
 /** Health: `live` says that the process answers, `ready` that what it needs does, too. */
-import { access } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
 import { sql } from 'kysely';
 import type { Platform } from '#src/platform/platform.ts';
@@ -18,7 +17,7 @@ export async function sendReadiness(res: ServerResponse, platform: Platform): Pr
   const parts = {
     postgres: sql`select 1`.execute(platform.db),
     redis: platform.redis.ping(),
-    artifactStore: access(platform.config.ARTIFACT_STORE),
+    artifactStore: platform.store.check(),
   };
   const entries = await Promise.all(
     Object.entries(parts).map(async ([name, work]) => {

@@ -5,7 +5,7 @@
 import { requireRole, type Actor, type Viewer } from '../access/access.ts';
 import { changing } from '../ledger/ledger.ts';
 import { isDatabaseAway, type Db } from '../platform/database.ts';
-import { ConflictError, DomainError, NotFoundError } from '../platform/errors.ts';
+import { ConflictError, DomainError, NotFoundError, NotReadyError, OverloadedError } from '../platform/errors.ts';
 import { newId } from '../platform/id.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Platform } from '../platform/platform.ts';
@@ -124,7 +124,7 @@ const MAX_ATTEMPTS = 3;
 /**
  * Claims an operation and does its work; a no-op when somebody else has it or it has ended.
  * A DomainError ends it as FAILED with its own words; any other error is logged and tried again, twice; a
- * cancellation ends it as CANCELLED. While the database is away nothing counts as a failure.
+ * cancellation ends it as CANCELLED. While the database or the artifact store is away nothing counts as a failure.
  */
 export async function runOperation(
   platform: Platform,
@@ -152,6 +152,11 @@ export async function runOperation(
   } finally {
     claim.stop();
   }
+}
+
+/** What mends itself: no reason to tell anybody that their work has failed. */
+function isPassing(error: unknown): boolean {
+  return (error instanceof NotReadyError && error.retryAfterMs !== null) || error instanceof OverloadedError;
 }
 
 const HEARTBEAT_MS = 1_000;
@@ -227,9 +232,10 @@ class Claim implements Running {
   }
 
   async fail(error: unknown, work: Work): Promise<void> {
-    const expected = error instanceof DomainError;
+    const expected = error instanceof DomainError && !isPassing(error);
     if (!expected) {
-      const again = isDatabaseAway(error) || this.operation.attempts < (work.attempts ?? MAX_ATTEMPTS);
+      const again =
+        isDatabaseAway(error) || isPassing(error) || this.operation.attempts < (work.attempts ?? MAX_ATTEMPTS);
       this.logger.error({ err: error, again }, 'operation failed unexpectedly');
       if (again) return this.#giveBack();
     }

@@ -1,15 +1,15 @@
 /**
- * Bytes by content: a file's name is its SHA-256. Uploads go to a staging file first, are hashed on the way, made
- * durable, and then moved to their name in one step, so a name never stands for half a file.
+ * Bytes by content: a file's name is its SHA-256. What arrives is staged first, hashed on the way and made durable, and
+ * then gets its name in one step, so a name never stands for half a file.
+ *
+ * Terms: a file is *staged* until it is *kept* (under its digest) or discarded; a *resumable* upload is staged bit by
+ * bit, by several requests and processes, until it is *sealed*; to *localise* a file is to have its bytes on this host.
+ *
+ * Every verb that reaches the disk or S3 throws NotReadyError when that fails or cannot be reached, and those that write
+ * OverloadedError when there is no room: both tell when to try again, and neither leaves half a file to be seen.
  */
-import { createHash, randomUUID } from 'node:crypto';
-import { createReadStream, createWriteStream } from 'node:fs';
-import { mkdir, open, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { Transform, type Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
-import { ValidationError } from './errors.ts';
-import { identify, isAlive } from './process-identity.ts';
+import type { Readable } from 'node:stream';
+import type { ByteRange } from './byte-range.ts';
 
 /** Bytes that have arrived and wait for their row. */
 export interface StagedFile {
@@ -19,158 +19,82 @@ export interface StagedFile {
   readonly bytes: number;
 }
 
-export interface ArtifactStore {
+export interface AppendOptions {
+  /** Of the whole upload. */
+  readonly bytes: number;
+  readonly signal?: AbortSignal;
+  /** Sees every chunk in order, for a digest on the way. */
+  readonly onBytes?: (chunk: Buffer) => void;
+}
+
+/**
+ * Uploads that go on after a break, also in another process. One process at a time appends to an upload: the caller
+ * sees to that. Register an upload's id where `isLive` of `sweepStaging` finds it before it is begun.
+ */
+export interface ResumableUploads {
   /**
-   * Streams bytes into a staging file, with flat memory; nothing is left behind when the source fails.
-   * @throws ValidationError when there are more than `maxBytes`.
+   * Harmless twice.
+   * @param id letters, digits, `-` and `_`.
+   * @throws OverloadedError when there is no room for `bytes`.
    */
-  stage(source: Readable, maxBytes: number): Promise<StagedFile>;
-  /** Takes a local file over as staged (it is moved, not copied). */
+  begin(id: string, bytes: number): Promise<void>;
+  /** How many bytes are safely there; undefined when nothing was begun. */
+  offset(id: string): Promise<number | undefined>;
+  /**
+   * Appends what `source` brings, and answers with the new offset. What arrived before a failure of the source, or
+   * before `signal` fires, stays; nothing is written any more once the promise has settled. The source is left paused
+   * after a failure, not destroyed: whoever has it may still have to answer on it.
+   * @throws NotFoundError when nothing was begun, ConflictError unless `offset` is the present one, ValidationError for
+   * what goes past `bytes` (those up to it stay), the source's own error, the signal's reason.
+   */
+  append(id: string, offset: number, source: Readable, options: AppendOptions): Promise<number>;
+  /**
+   * Ends it: durable, and staged. Safe to call twice, also after `keep` where the digest is given.
+   * @param digest where the caller has computed it over all bytes; else it is computed by one re-read.
+   * @throws NotFoundError when nothing was begun, ConflictError while it does not hold exactly `bytes`.
+   */
+  seal(id: string, bytes: number, digest: string | undefined): Promise<StagedFile>;
+  /** Forgets an upload and its bytes; harmless twice. */
+  abandon(id: string): Promise<void>;
+}
+
+export interface ArtifactStore {
+  readonly kind: 'local' | 's3';
+  /**
+   * Streams bytes into staging, with flat memory; nothing is left behind on failure.
+   * @param expectedBytes where known: refused before the first byte when there is no room for them.
+   * @throws ValidationError when there are more than `maxBytes`, naming MAX_FILE_BYTES.
+   */
+  stage(source: Readable, maxBytes: number, expectedBytes?: number): Promise<StagedFile>;
+  /** Takes a local file over as staged: it is gone from its path afterwards. */
   stageFile(path: string): Promise<StagedFile>;
-  /** Moves a staged file to its digest's name; doing it twice is harmless. */
+  /** Gives a staged file its digest's name; doing it twice is harmless. */
   keep(staged: StagedFile): Promise<void>;
   discard(staged: StagedFile): Promise<void>;
-  /** Where a stored file lies on this host; check with `has` when in doubt. */
-  pathOf(digest: string): string;
-  has(digest: string): Promise<boolean>;
+  readonly resumable: ResumableUploads;
+  /**
+   * A kept file's bytes, or a part of them. A stream from S3 that breaks goes on where it broke.
+   * @throws NotFoundError, RangeError for a range that begins outside of the file.
+   */
+  read(digest: string, range?: ByteRange): Promise<Readable>;
+  /** In bytes; undefined when it is not kept. */
+  sizeOf(digest: string): Promise<number | undefined>;
+  /**
+   * Absolute path of the bytes on this host. A local store's is the file itself. That of S3 is a copy whose digest was
+   * checked, fetched once by all who ask for it; copies that were used least recently make room for others, so make
+   * a link to it where it is needed for longer than a minute.
+   * @throws NotFoundError, the signal's reason.
+   */
+  localise(digest: string, signal?: AbortSignal): Promise<string>;
   remove(digest: string): Promise<void>;
-  /** Removes staging files of processes that are gone from this host, and any older than a day. Returns how many. */
-  sweepStaging(): Promise<number>;
-}
-
-/** A size limit on the way through; it fails the stream, so nothing past the limit is written. */
-class Meter extends Transform {
-  bytes = 0;
-  readonly hash = createHash('sha256');
-  readonly #maxBytes: number;
-
-  constructor(maxBytes: number) {
-    super();
-    this.#maxBytes = maxBytes;
-  }
-
-  override _transform(
-    chunk: Buffer,
-    _encoding: string,
-    done: (error?: Error | null, data?: Buffer) => void,
-  ): void {
-    this.bytes += chunk.length;
-    if (this.bytes > this.#maxBytes) {
-      done(
-        ValidationError.of(['files'], `at most ${this.#maxBytes} bytes a file`, 'more', {
-          hint: 'Raise MAX_FILE_BYTES.',
-        }),
-      );
-      return;
-    }
-    this.hash.update(chunk);
-    done(null, chunk);
-  }
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-/**
- * A store in a folder: this host's, or a POSIX volume shared by several.
- * @param hostId names this host in staging files, so that another host's are left alone.
- */
-export async function openLocalStore(root: string, hostId: string): Promise<ArtifactStore> {
-  const staging = join(root, 'staging');
-  await mkdir(staging, { recursive: true, mode: 0o700 });
-  const self = identify(process.pid);
-  const mark = `${encodeURIComponent(hostId)}~${process.pid}~${self?.start ?? '0'}`;
-  const pathOf = (digest: string): string => join(root, 'sha256', digest.slice(0, 2), digest);
-  const newStagingPath = (): string => join(staging, `${mark}~${randomUUID()}`);
-
-  async function stage(source: Readable, maxBytes: number): Promise<StagedFile> {
-    const stagedAt = newStagingPath();
-    const meter = new Meter(maxBytes);
-    try {
-      await pipeline(source, meter, createWriteStream(stagedAt, { flags: 'wx', mode: 0o600, flush: true }));
-    } catch (error) {
-      await rm(stagedAt, { force: true });
-      throw error;
-    }
-    return { stagedAt, digest: meter.hash.digest('hex'), bytes: meter.bytes };
-  }
-
-  return {
-    stage,
-    stageFile: async (path) => {
-      const staged = await stage(createReadStream(path), Number.MAX_SAFE_INTEGER);
-      await rm(path, { force: true });
-      return staged;
-    },
-    keep: async (staged) => {
-      const target = pathOf(staged.digest);
-      const folder = dirname(target);
-      await mkdir(folder, { recursive: true, mode: 0o700 });
-      try {
-        await rename(staged.stagedAt, target);
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code === 'ENOENT' && (await exists(target))) return;
-        throw error;
-      }
-      await syncFolder(folder);
-    },
-    discard: (staged) => rm(staged.stagedAt, { force: true }),
-    pathOf,
-    has: (digest) => exists(pathOf(digest)),
-    remove: (digest) => rm(pathOf(digest), { force: true }),
-    sweepStaging: () => sweep(staging, encodeURIComponent(hostId)),
-  };
-}
-
-async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
-}
-
-const DAY_MS = 86_400_000;
-
-async function sweep(staging: string, host: string): Promise<number> {
-  let removed = 0;
-  for (const name of await readdir(staging)) {
-    const [owner, pid, start] = name.split('~');
-    const path = join(staging, name);
-    const age = await stat(path).then(
-      (found) => Date.now() - found.mtimeMs,
-      () => 0,
-    );
-    const orphaned = owner === host && pid && start && !isAlive({ pid: Number(pid), start });
-    if (!orphaned && age < DAY_MS) continue;
-    await rm(path, { force: true });
-    removed += 1;
-  }
-  return removed;
-}
-
-/**
- * Ties a store to its database: the first one writes the id, every later one must find the same.
- * @throws Error when the folder belongs to another database, so that nothing is mixed or collected by mistake.
- */
-export async function claimStore(root: string, databaseId: string): Promise<void> {
-  const path = join(root, 'store-id');
-  await mkdir(root, { recursive: true, mode: 0o700 });
-  try {
-    await writeFile(path, `${databaseId}\n`, { flag: 'wx', mode: 0o600 });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    const found = (await readFile(path, 'utf8')).trim();
-    if (found === databaseId) return;
-    throw new Error(
-      `The artifact store ${root} belongs to another database (${found}, expected ${databaseId}). ` +
-        'Set ARTIFACT_STORE to the folder that goes with DATABASE_URL.',
-      { cause: error },
-    );
-  }
+  removeMany(digests: readonly string[]): Promise<void>;
+  /** All kept files, in no order and with flat memory. */
+  list(): AsyncIterable<{ readonly digest: string; readonly bytes: number }>;
+  /**
+   * Removes what was staged by processes of this host that are gone, what is older than a day, and resumable uploads
+   * that `isLive` does not know, whatever their age. Returns how many.
+   */
+  sweepStaging(isLive: (uploadIds: readonly string[]) => Promise<ReadonlySet<string>>): Promise<number>;
+  /** For readiness: rejects when it cannot be used now. */
+  check(): Promise<void>;
 }

@@ -8,6 +8,15 @@ const integer = (fallback: number, min: number, max: number) =>
   z.coerce.number().int().min(min).max(max).default(fallback);
 const text = () => z.string().min(1);
 
+/** `s3://bucket` or `s3://bucket/prefix`. */
+const s3Place = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:\/+([\w.~=/-]*?))?\/*$/;
+
+/** Bucket and prefix (without a slash at its ends) of an artifact store on S3; undefined for a folder. */
+export function s3PlaceOf(store: string): { readonly bucket: string; readonly prefix: string } | undefined {
+  const [, bucket, prefix = ''] = s3Place.exec(store) ?? [];
+  return bucket === undefined ? undefined : { bucket, prefix };
+}
+
 /** Environment variables by name. `.describe` is what the README shows. */
 export const environment = z.object({
   DATABASE_URL: z
@@ -19,10 +28,33 @@ export const environment = z.object({
     .optional()
     .describe('Redis (or Valkey) to use; `npm start` brings its own where this is not set.'),
   ARTIFACT_STORE: text()
+    .refine((value) => !value.includes('://') || s3Place.test(value), {
+      message: 'expected a folder, or s3://bucket, or s3://bucket/prefix',
+    })
     .optional()
     .describe(
-      'Folder of the artifact store, shared by every api and worker. Default: `<DATA_DIR>/artifacts`.',
+      'Artifact store, shared by every api and worker: a folder, or `s3://bucket/prefix` (the prefix may be left out). Default: `<DATA_DIR>/artifacts`.',
     ),
+  DISK_RESERVE_BYTES: integer(1024 ** 3, 0, 1024 ** 5).describe(
+    'Room that uploads and copies leave on a disk, in bytes: what would fall below it is refused.',
+  ),
+  CACHE_BYTES: integer(50 * 1024 ** 3, 0, 1024 ** 5).describe(
+    "Most that a host's copies of files from S3 take (`<DATA_DIR>/cache/blobs`), in bytes; those used last stay.",
+  ),
+  S3_ENDPOINT: z
+    .url({ protocol: /^https?$/ })
+    .optional()
+    .describe('Where S3 answers, such as `https://minio.example:9000`. Not set: AWS.'),
+  S3_REGION: text().default('us-east-1').describe('Region of the bucket.'),
+  S3_FORCE_PATH_STYLE: z
+    .stringbool()
+    .default(false)
+    .describe('Whether the bucket stands in the path instead of the host name, as MinIO wants it.'),
+  AWS_ACCESS_KEY_ID: text()
+    .optional()
+    .describe("Key for S3. Not set: what AWS's own tools would find (files, role of the machine)."),
+  AWS_SECRET_ACCESS_KEY: text().optional().describe('Secret that goes with `AWS_ACCESS_KEY_ID`.'),
+  AWS_SESSION_TOKEN: text().optional().describe('Token that goes with a temporary `AWS_ACCESS_KEY_ID`.'),
   DATA_DIR: text()
     .default('.modelarium')
     .describe('Folder of everything local to this host: embedded services, caches, host id.'),
@@ -125,7 +157,7 @@ function parse(source: NodeJS.ProcessEnv): Environment {
   if (parsed.success) return parsed.data;
   const lines = parsed.error.issues.map((issue) => {
     const name = String(issue.path[0]);
-    const secret = name.endsWith('_URL');
+    const secret = /_URL$|^AWS_/.test(name);
     return `${name}: ${issue.message}${secret ? '' : ` (found ${JSON.stringify(source[name])})`}`;
   });
   throw new ConfigError(`Configuration:\n  ${lines.join('\n  ')}`);
@@ -146,12 +178,21 @@ function hostIdOf(env: Environment): string {
   }
 }
 
+function placeOf({ DATA_DIR, ARTIFACT_STORE = resolve(DATA_DIR, 'artifacts') }: Environment): string {
+  return s3PlaceOf(ARTIFACT_STORE) ? ARTIFACT_STORE : resolve(ARTIFACT_STORE);
+}
+
 /**
  * The configuration of an api or a worker.
  * @throws ConfigError naming every variable that is wrong or missing.
  */
 export function loadConfig(source: NodeJS.ProcessEnv = process.env): Config {
   const env = loadEnvironment(source);
+  if ((env.AWS_ACCESS_KEY_ID === undefined) !== (env.AWS_SECRET_ACCESS_KEY === undefined)) {
+    throw new ConfigError(
+      'Configuration:\n  AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY: expected both or none, found one',
+    );
+  }
   const missing = (['DATABASE_URL', 'REDIS_URL'] as const).filter((name) => !env[name]);
   if (missing.length > 0) {
     throw new ConfigError(
@@ -163,7 +204,7 @@ export function loadConfig(source: NodeJS.ProcessEnv = process.env): Config {
     ...env,
     DATABASE_URL: env.DATABASE_URL as string,
     REDIS_URL: env.REDIS_URL as string,
-    ARTIFACT_STORE: resolve(env.ARTIFACT_STORE ?? resolve(env.DATA_DIR, 'artifacts')),
+    ARTIFACT_STORE: placeOf(env),
     HOST_ID: hostIdOf(env),
   };
 }

@@ -102,3 +102,15 @@ export class DeadlineExceededError extends DomainError {
     this.timeoutMs = timeoutMs;
   }
 }
+
+/** There is no room for it now: later there may be, or once somebody made some. */
+export class OverloadedError extends DomainError {
+  readonly code = 'OVERLOADED';
+  /** When trying again makes sense, in milliseconds. */
+  readonly retryAfterMs: number;
+
+  constructor(message: string, retryAfterMs: number, hint: string | null = null) {
+    super(message, hint);
+    this.retryAfterMs = retryAfterMs;
+  }
+}

@@ -50,8 +50,10 @@ async function fill(
   const building = join(cache, ownName());
   await mkdir(building, { recursive: true, mode: 0o700 });
   try {
-    const laid = files.map((file) => ({ path: file.path, storedAt: platform.store.pathOf(file.digest) }));
-    layOutModel(building, laid);
+    // One by one: a copy of what is kept elsewhere may make room for the next one, unless it is linked by then.
+    for (const { path, digest } of files) {
+      layOutModel(building, [{ path, storedAt: await platform.store.localise(digest) }]);
+    }
     for (const file of files) await verify(join(building, file.path), file);
     await rename(building, folder);
   } catch (error) {

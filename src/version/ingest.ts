@@ -1,5 +1,5 @@
 /** Ingest: PENDING → INGESTING → READY, QUARANTINED or REJECTED. Safe to run twice and to be killed at any line. */
-import { mkdir, rm } from 'node:fs/promises';
+import { link, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Running } from '../operation/operation.ts';
 import { ownName } from '../platform/abandoned.ts';
@@ -37,22 +37,57 @@ export async function ingestVersion(platform: Platform, running: Running): Promi
     });
     announce(platform, version);
   }
-  const files = await queries.listArtifacts(platform.db, [version.id], 'UPLOADED');
-  const located = files.map((file) => ({ path: file.path, storedAt: platform.store.pathOf(file.digest) }));
-  const report = await lookInto(platform, running, version, files, located);
   const workDir = join(workFolder(platform), ownName());
   await mkdir(workDir, { recursive: true, mode: 0o700 });
   try {
-    const model =
-      report.format === 'ONNX' ? await read(platform, running, version, report, located, workDir) : null;
-    if (model === null && version.givenSignature) {
-      throw new RejectedError(`A signature can be given for an ONNX model only; this is ${report.format}.`);
-    }
-    await accept(platform, running, version, report, model);
+    await ingestFiles(platform, running, version, workDir);
   } finally {
     await rm(workDir, { recursive: true, force: true });
   }
   announce(platform, version);
+}
+
+async function ingestFiles(
+  platform: Platform,
+  running: Running,
+  version: Version,
+  workDir: string,
+): Promise<void> {
+  const files = await queries.listArtifacts(platform.db, [version.id], 'UPLOADED');
+  const held = await localised(platform, running, files, workDir);
+  const report = await lookInto(platform, running, version, files, held);
+  const isOnnx = report.format === 'ONNX';
+  const model = isOnnx ? await read(platform, running, version, report, held, workDir) : null;
+  if (!isOnnx && version.givenSignature) {
+    throw new RejectedError(`A signature can be given for an ONNX model only; this is ${report.format}.`);
+  }
+  await accept(platform, running, version, report, model);
+}
+
+/** The files on this host. */
+async function localised(
+  platform: Platform,
+  running: Running,
+  files: readonly Artifact[],
+  workDir: string,
+): Promise<InspectionFile[]> {
+  const held: InspectionFile[] = [];
+  for (const { path, digest } of files) {
+    const storedAt = await platform.store.localise(digest, running.signal);
+    held.push({ path, storedAt: await hold(storedAt, join(workDir, `file-${held.length}`)) });
+  }
+  return held;
+}
+
+/**
+ * A copy of what is kept elsewhere may make room for others while it is read: a link to it stays. Where none can be made,
+ * the store is a folder on another disk, whose files stay anyway.
+ */
+async function hold(storedAt: string, linkAt: string): Promise<string> {
+  return link(storedAt, linkAt).then(
+    () => linkAt,
+    () => storedAt,
+  );
 }
 
 /** The safety inspection. What it saw is kept, whatever becomes of the version. @throws RejectedError */

@@ -23,7 +23,8 @@ export async function sweep({ platform }: WorkerContext): Promise<void> {
   if (Date.now() - bytesSweptAt < BYTES_EVERY_MS) return;
   bytesSweptAt = Date.now();
   const freed = await sweepBlobs(platform);
-  let dropped = await platform.store.sweepStaging();
+  // Nothing begins uploads that go on after a break yet.
+  let dropped = await platform.store.sweepStaging(async () => new Set());
   for (const folder of [workFolder(platform), cacheFolder(platform)])
     dropped += await removeAbandoned(folder);
   if (freed + dropped > 0) platform.logger.info({ freed, dropped }, 'freed bytes that nobody refers to');

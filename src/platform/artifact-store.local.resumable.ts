@@ -1,0 +1,76 @@
+/**
+ * Resumable uploads in a folder: one file each, whose size is the offset. Writes are positional, so whoever goes on at
+ * an offset writes the same bytes to the same place, also where a slower process has been there.
+ */
+import { open, rm, stat } from 'node:fs/promises';
+import type { ResumableUploads, StagedFile } from './artifact-store.ts';
+import { onDisk, type DiskRoom } from './disk.ts';
+import { FileWriter } from './file-writer.ts';
+import { consume } from './intake.ts';
+import { checkOffset, notBegun, notWhole, upTo } from './resumable.ts';
+
+export interface LocalUploadsOptions {
+  readonly room: DiskRoom;
+  readonly pathOf: (id: string) => string;
+  readonly isKept: (digest: string, bytes: number) => Promise<boolean>;
+  readonly sealed: (path: string, digest?: string) => Promise<StagedFile>;
+}
+
+export function localUploads({ room, pathOf, isKept, sealed }: LocalUploadsOptions): ResumableUploads {
+  const offsetOf = (id: string): Promise<number | undefined> =>
+    onDisk(() =>
+      stat(pathOf(id)).then(
+        ({ size }) => size,
+        (error: NodeJS.ErrnoException) => {
+          if (error.code === 'ENOENT') return undefined;
+          throw error;
+        },
+      ),
+    );
+
+  return {
+    begin: (id, bytes) =>
+      onDisk(async () => {
+        await room.require(bytes - ((await offsetOf(id)) ?? 0));
+        await (await open(pathOf(id), 'a', 0o600)).close();
+      }),
+    offset: offsetOf,
+    append: async (id, offset, source, { bytes, signal, onBytes }) => {
+      checkOffset(id, offset, await offsetOf(id));
+      signal?.throwIfAborted();
+      await onDisk(() => room.require(0));
+      const file = await onDisk(() => open(pathOf(id), 'r+'));
+      const writer = new FileWriter(file, offset, room.watch());
+      const limit = upTo(bytes, offset);
+      try {
+        await consume(
+          source,
+          (chunk) => {
+            const wanted = limit.take(chunk);
+            if (wanted.length > 0) onBytes?.(wanted);
+            const written = writer.add(wanted);
+            limit.check();
+            return written;
+          },
+          signal,
+        ).finally(() => writer.end());
+        return limit.offset;
+      } finally {
+        await writer.settled();
+        await file.close();
+      }
+    },
+    seal: (id, bytes, digest) =>
+      onDisk(async () => {
+        const offset = await offsetOf(id);
+        if (offset === undefined) {
+          // Kept already, by whoever was killed before they could say so.
+          if (digest !== undefined && (await isKept(digest, bytes))) return { stagedAt: pathOf(id), digest, bytes };
+          throw notBegun(id);
+        }
+        if (offset !== bytes) throw notWhole(id, offset, bytes);
+        return sealed(pathOf(id), digest);
+      }),
+    abandon: (id) => onDisk(() => rm(pathOf(id), { force: true })),
+  };
+}

@@ -1,0 +1,72 @@
+/** Cutting a stream into parts of one size, which go on their way while the next one is gathered. */
+
+/** What did not fill a part. */
+export interface Rest {
+  readonly rest: Buffer;
+  /** Where it begins, in bytes from the upload's beginning. */
+  readonly from: number;
+}
+
+/** Parts on their way at a time; each is held in memory. */
+const AT_A_TIME = 2;
+
+export class PartWriter {
+  readonly #partBytes: number;
+  readonly #put: (number: number, body: Buffer) => Promise<void>;
+  readonly #sending = new Set<Promise<void>>();
+  #parts: number;
+  #gathered: Buffer[] = [];
+  #gatheredBytes = 0;
+  #failure: { readonly error: unknown } | undefined;
+
+  /** @param parts that are there already. */
+  constructor(partBytes: number, parts: number, put: (number: number, body: Buffer) => Promise<void>) {
+    this.#partBytes = partBytes;
+    this.#parts = parts;
+    this.#put = put;
+  }
+
+  /** What to wait for before the next chunk, if anything; it rejects as an earlier part failed. */
+  add(chunk: Buffer): Promise<void> | undefined {
+    let left = chunk;
+    while (this.#gatheredBytes + left.length >= this.#partBytes) {
+      const fits = this.#partBytes - this.#gatheredBytes;
+      this.#gathered.push(left.subarray(0, fits));
+      left = left.subarray(fits);
+      this.#send();
+    }
+    if (left.length > 0) {
+      this.#gathered.push(left);
+      this.#gatheredBytes += left.length;
+    }
+    return this.#failure || this.#sending.size >= AT_A_TIME ? this.#turn() : undefined;
+  }
+
+  /** Resolves once every full part is there, with what is left. */
+  async end(): Promise<Rest> {
+    await this.settled();
+    if (this.#failure) throw this.#failure.error;
+    return { rest: Buffer.concat(this.#gathered), from: this.#parts * this.#partBytes };
+  }
+
+  /** Resolves once nothing is on its way any more, whether it went well or not. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#sending);
+  }
+
+  async #turn(): Promise<void> {
+    while (this.#sending.size >= AT_A_TIME) await Promise.race(this.#sending);
+    if (this.#failure) throw this.#failure.error;
+  }
+
+  #send(): void {
+    const body = Buffer.concat(this.#gathered);
+    this.#gathered = [];
+    this.#gatheredBytes = 0;
+    this.#parts += 1;
+    const sending = this.#put(this.#parts, body)
+      .catch((error: unknown) => void (this.#failure ??= { error }))
+      .finally(() => this.#sending.delete(sending));
+    this.#sending.add(sending);
+  }
+}
