@@ -1,8 +1,8 @@
 import { sql, type Kysely } from 'kysely';
 
 /**
- * What the safety inspection of a version saw, uploads that can be resumed, what a project stores, and since when bytes
- * are free.
+ * What the safety inspection of a version saw, uploads that can be resumed, what a project stores, and which bytes may
+ * have become free.
  */
 export async function up(db: Kysely<unknown>): Promise<void> {
   for (const statement of statements) await sql.raw(statement).execute(db);
@@ -24,10 +24,6 @@ const statements = [
     released_by_kind text
   )`,
 
-  // Every new row is looked at once, by the sweep: it may be of an upload that was broken off.
-  `alter table blob add column free_since timestamptz default now()`,
-  `create index blob_free_idx on blob (free_since) where free_since is not null`,
-
   `create table upload (
     id uuid constraint upload_pkey primary key,
     project_id uuid not null constraint upload_project_fkey references project,
@@ -38,7 +34,8 @@ const statements = [
     created_by_kind text not null,
     created_at timestamptz not null default now(),
     expires_at timestamptz not null,
-    blob_digest text constraint upload_blob_fkey references blob
+    blob_digest text constraint upload_blob_fkey references blob,
+    stored_at timestamptz
   )`,
   `create index upload_project_idx on upload (project_id)`,
   `create index upload_expiry_idx on upload (expires_at)`,
@@ -62,6 +59,34 @@ const statements = [
   where a.role = 'UPLOADED' and a.blob_digest is not null group by v.project_id, a.digest`,
   `insert into project_storage (project_id, bytes)
   select project_id, sum(bytes) from project_blob group by project_id`,
+
+  // Bytes that nobody may hold any more: new ones, whose upload may break off, and those that somebody let go of. Triggers
+  // write it, so that nobody forgets; no row of another table is locked for it.
+  `create table blob_candidate (
+    id bigint generated always as identity constraint blob_candidate_pkey primary key,
+    digest text not null,
+    at timestamptz not null default now()
+  )`,
+  `create index blob_candidate_at_idx on blob_candidate (at)`,
+  `insert into blob_candidate (digest) select digest from blob`,
+  `create function blob_added() returns trigger language plpgsql as $$
+  begin
+    insert into blob_candidate (digest) select digest from added;
+    return null;
+  end $$`,
+  `create function blob_let_go() returns trigger language plpgsql as $$
+  begin
+    insert into blob_candidate (digest) select distinct blob_digest from before where blob_digest is not null;
+    return null;
+  end $$`,
+  `create trigger blob_added after insert on blob
+    referencing new table as added for each statement execute function blob_added()`,
+  ...['version_artifact', 'upload'].flatMap((table) =>
+    ['update', 'delete'].map(
+      (change) => `create trigger ${table}_${change} after ${change} on ${table}
+        referencing old table as before for each statement execute function blob_let_go()`,
+    ),
+  ),
 
   `alter table installation add column link_key bytea not null
     default decode(replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex')`,

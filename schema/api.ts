@@ -2,6 +2,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { openPlatform, quietly } from '#src/app.ts';
+import { local, type Viewer } from '#src/access/access.ts';
 import { openAuthenticator } from '#src/access/token.ts';
 import { RouteTable } from '#src/deployment/routing.ts';
 import { openChangeFeed } from '#src/events.ts';
@@ -27,6 +28,8 @@ import {
   refuse,
   sendJson,
 } from './http/request.ts';
+import { UPLOADS } from './http/paths.ts';
+import { uploads } from './http/uploads.ts';
 import { openLiveDoor } from './live/door.ts';
 
 export interface Api {
@@ -117,34 +120,51 @@ function handler(services: Services, execution: Execution): Handler {
   const { platform, authenticator } = services;
   const { config, logger } = platform;
   const json = fastPath(execution, config.MAX_BODY_BYTES, logger);
+  const receive = uploads(platform);
   const form = multipart(execution, { bodyBytes: config.MAX_BODY_BYTES, files: config.MAX_FILES }, logger);
 
-  async function graphql(req: IncomingMessage, res: ServerResponse, search: string): Promise<void> {
-    if (wantsPage(req, search)) return sendPage(req, res);
-    const verdict = originVerdict(req, config.ALLOWED_ORIGINS);
-    if (verdict === 'foreign') {
-      return refuse(
-        res,
-        403,
-        'FOREIGN_ORIGIN',
-        'Pages of this origin may not use the api; ALLOWED_ORIGINS names those that may.',
-      );
-    }
-    if (verdict === 'allowed') allowOrigin(req, res);
-    if (req.method === 'OPTIONS') {
-      res.writeHead(204).end();
-      return;
-    }
+  /** Who asks; undefined for those who are not let in, who have been told so. */
+  async function admit(req: IncomingMessage, res: ServerResponse): Promise<Viewer | undefined> {
     const viewer = await authenticator.authenticate(req.headers.authorization);
-    if (!viewer) return unauthenticated(res);
+    if (!viewer) {
+      unauthenticated(res);
+      return undefined;
+    }
     if (viewer.kind === 'USER' && req.headers.authorization === undefined && !namesThisMachine(req.headers)) {
-      return refuse(
+      refuse(
         res,
         403,
         'FOREIGN_HOST',
         'Without a token the api answers only under the name of this machine.',
       );
+      return undefined;
     }
+    return viewer;
+  }
+
+  /** Whether a page may ask; it has been told where not. */
+  function mayAsk(req: IncomingMessage, res: ServerResponse): boolean {
+    const verdict = originVerdict(req, config.ALLOWED_ORIGINS);
+    if (verdict === 'allowed') allowOrigin(req, res);
+    if (verdict !== 'foreign') return true;
+    refuse(
+      res,
+      403,
+      'FOREIGN_ORIGIN',
+      'Pages of this origin may not use the api; ALLOWED_ORIGINS names those that may.',
+    );
+    return false;
+  }
+
+  async function graphql(req: IncomingMessage, res: ServerResponse, search: string): Promise<void> {
+    if (wantsPage(req, search)) return sendPage(req, res);
+    if (!mayAsk(req, res)) return;
+    if (req.method === 'OPTIONS') {
+      res.writeHead(204).end();
+      return;
+    }
+    const viewer = await admit(req, res);
+    if (!viewer) return;
     const requestId = newId();
     identifyRequest(req, viewer, requestId);
     res.setHeader('x-request-id', requestId);
@@ -153,6 +173,13 @@ function handler(services: Services, execution: Execution): Handler {
       return;
     }
     return /^multipart\/form-data/i.test(req.headers['content-type'] ?? '') ? form(req, res) : json(req, res);
+  }
+
+  async function upload(req: IncomingMessage, res: ServerResponse): Promise<void> {
+    if (!mayAsk(req, res)) return;
+    // A preflight has no credentials.
+    const viewer = req.method === 'OPTIONS' ? local : await admit(req, res);
+    if (viewer) await receive(req, res, viewer);
   }
 
   return (req, res) => {
@@ -164,7 +191,9 @@ function handler(services: Services, execution: Execution): Handler {
         ? graphql(req, res, question === -1 ? '' : url.slice(question))
         : path === '/health/ready'
           ? sendReadiness(res, platform)
-          : other(path, res);
+          : path === UPLOADS || path.startsWith(`${UPLOADS}/`)
+            ? upload(req, res)
+            : other(path, res);
     work.catch((error: unknown) => failed(error, req, res, logger));
   };
 }

@@ -130,7 +130,7 @@ export const expected = {
 };
 
 /** What is told of a DomainError beside its message. */
-function extensionsOf(error: DomainError): Record<string, unknown> {
+export function extensionsOf(error: DomainError): Record<string, unknown> {
   const more =
     error instanceof ValidationError
       ? { issues: error.issues }

@@ -56,7 +56,15 @@ export function refOf(path: readonly string[], type: string, ref: string): strin
   throw ValidationError.of(path, a(type), `the id of ${a(decoded.type)}`);
 }
 
-const nodeTypes = ['Project', 'Model', 'Version', 'Operation', 'Deployment', 'LedgerEvent'];
+const nodeTypes = [
+  'Project',
+  'Model',
+  'Version',
+  'Operation',
+  'Deployment',
+  'LedgerEvent',
+  'ResumableUpload',
+];
 
 /** For `node` and `nodes`: what is no node's id is the id of nothing, which is answered with null. */
 export function nodeIdOf(globalId: string): { typename: string; id: string } {

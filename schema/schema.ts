@@ -10,6 +10,7 @@ import './signature.ts';
 import './tag.ts';
 import './alias.ts';
 import './version.ts';
+import './resumable-upload.ts';
 import './version-mutations.ts';
 import './lineage.ts';
 import './diff.ts';

@@ -38,7 +38,10 @@ const CreateVersionInput = builder.inputType('CreateVersionInput', {
     files: t.field({
       type: ['Upload'],
       description:
-        'The files, of any format; an ONNX model with its external data beside it. Either these or `artifacts`.',
+        'The files, of any format; an ONNX model with its external data beside it. Either these, `uploads` or `artifacts`.',
+    }),
+    uploads: t.idList({
+      description: 'The same, as uploads of your own that are whole: each is used up by the version.',
     }),
     artifacts: t.field({
       type: [ArtifactInput],
@@ -137,6 +140,9 @@ builder.mutationFields((t) => ({
       createVersion(platform, viewer, {
         modelId: idOf(['model'], 'Model', input.model),
         files: input.files ?? [],
+        uploads: (input.uploads ?? []).map((id, index) =>
+          idOf(['uploads', String(index)], 'ResumableUpload', id),
+        ),
         artifacts: input.artifacts ?? [],
         message: input.message ?? null,
         signature: input.signature ? given(input.signature) : null,

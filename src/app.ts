@@ -3,6 +3,7 @@ import { changePublisher } from './events.ts';
 import { openStore } from './platform/artifact-store.open.ts';
 import type { Config } from './platform/config.ts';
 import { openDatabase } from './platform/database.ts';
+import { openLocks } from './platform/locks.ts';
 import type { Logger } from './platform/logger.ts';
 import type { Platform } from './platform/platform.ts';
 import { openProducer } from './platform/queue.ts';
@@ -36,11 +37,23 @@ export async function openPlatform(config: Config, logger: Logger): Promise<Open
     onError: quietly(logger, 'queue'),
   });
   const { announce } = changePublisher(redis, config.REDIS_PREFIX);
-  const platform: Platform = { config, logger, db: database.db, database, redis, queue, store, announce };
+  const locks = openLocks(config.DATABASE_URL);
+  const platform: Platform = {
+    config,
+    logger,
+    db: database.db,
+    database,
+    redis,
+    queue,
+    store,
+    locks,
+    announce,
+  };
   return {
     platform,
     close: async () => {
       await queue.close();
+      await locks.close();
       redis.disconnect();
       await database.close();
     },

@@ -5,7 +5,13 @@
 import { requireRole, type Actor, type Viewer } from '../access/access.ts';
 import { changing } from '../ledger/ledger.ts';
 import { isDatabaseAway, type Db } from '../platform/database.ts';
-import { ConflictError, DomainError, NotFoundError, NotReadyError, OverloadedError } from '../platform/errors.ts';
+import {
+  ConflictError,
+  DomainError,
+  NotFoundError,
+  NotReadyError,
+  OverloadedError,
+} from '../platform/errors.ts';
 import { newId } from '../platform/id.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Platform } from '../platform/platform.ts';
@@ -235,7 +241,9 @@ class Claim implements Running {
     const expected = error instanceof DomainError && !isPassing(error);
     if (!expected) {
       const again =
-        isDatabaseAway(error) || isPassing(error) || this.operation.attempts < (work.attempts ?? MAX_ATTEMPTS);
+        isDatabaseAway(error) ||
+        isPassing(error) ||
+        this.operation.attempts < (work.attempts ?? MAX_ATTEMPTS);
       this.logger.error({ err: error, again }, 'operation failed unexpectedly');
       if (again) return this.#giveBack();
     }

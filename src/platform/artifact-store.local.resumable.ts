@@ -65,7 +65,8 @@ export function localUploads({ room, pathOf, isKept, sealed }: LocalUploadsOptio
         const offset = await offsetOf(id);
         if (offset === undefined) {
           // Kept already, by whoever was killed before they could say so.
-          if (digest !== undefined && (await isKept(digest, bytes))) return { stagedAt: pathOf(id), digest, bytes };
+          if (digest !== undefined && (await isKept(digest, bytes)))
+            return { stagedAt: pathOf(id), digest, bytes };
           throw notBegun(id);
         }
         if (offset !== bytes) throw notWhole(id, offset, bytes);

@@ -101,6 +101,18 @@ export const environment = z.object({
     'Largest GraphQL request without files, in bytes.',
   ),
   MAX_FILE_BYTES: integer(20 * 1024 ** 3, 1024, 1024 ** 4).describe('Largest uploaded file, in bytes.'),
+  MAX_VERSION_BYTES: integer(100 * 1024 ** 3, 1024, 1024 ** 4).describe(
+    'Largest version, all its files together, in bytes.',
+  ),
+  PROJECT_QUOTA_BYTES: integer(0, 0, Number.MAX_SAFE_INTEGER).describe(
+    'Most bytes that the versions of one project may hold, the same bytes counted once; 0: no limit.',
+  ),
+  UPLOAD_EXPIRY_SECONDS: integer(86_400, 60, 31_536_000).describe(
+    'An upload that nothing has arrived of for this long, or that no version has used, is forgotten, in seconds.',
+  ),
+  ARTIFACT_GRACE_SECONDS: integer(60, 0, 31_536_000).describe(
+    'How long bytes stay in the store once the last version that holds them is deleted, in seconds.',
+  ),
   MAX_FILES: integer(64, 1, 1000).describe('Most files in one version.'),
   MAX_ROWS: integer(10_000, 1, 1_000_000).describe('Most rows in one prediction request.'),
   MAX_QUERY_DEPTH: integer(16, 4, 100).describe('Deepest nesting of a GraphQL document.'),

@@ -48,8 +48,13 @@ export interface Arm {
 export interface Blob {
   bytes: import('./database.types.ts').Int8;
   digest: string;
-  freeSince: Generated<Timestamp | null>;
   touchedAt: Generated<Timestamp>;
+}
+
+export interface BlobCandidate {
+  at: Generated<Timestamp>;
+  digest: string;
+  id: Generated<import('./database.types.ts').Int8>;
 }
 
 export interface Deployment {
@@ -197,6 +202,7 @@ export interface Upload {
   id: string;
   path: string;
   projectId: string;
+  storedAt: Timestamp | null;
 }
 
 export interface Version {
@@ -270,6 +276,7 @@ export interface DB {
   apiToken: ApiToken;
   arm: Arm;
   blob: Blob;
+  blobCandidate: BlobCandidate;
   deployment: Deployment;
   installation: Installation;
   ledgerCounter: LedgerCounter;

@@ -62,6 +62,46 @@ export function openDatabase(options: DatabaseOptions): Database {
   };
 }
 
+/** One connection by itself, for what belongs to a connection: locks, and what others notify it of. */
+export interface Session {
+  query(text: string, values?: readonly unknown[]): Promise<Record<string, unknown>[]>;
+  close(): Promise<void>;
+}
+
+export interface SessionOptions {
+  readonly url: string;
+  readonly onNotification: (payload: string) => void;
+  /** It is gone, with all that belonged to it. */
+  readonly onLost: (error: Error | null) => void;
+}
+
+/** @throws Error when PostgreSQL cannot be reached. */
+export async function openSession({ url, onNotification, onLost }: SessionOptions): Promise<Session> {
+  const client = new pg.Client({
+    connectionString: url,
+    connectionTimeoutMillis: 5_000,
+    keepAlive: true,
+    application_name: 'modelarium',
+  });
+  let isOver = false;
+  const over = (error: Error | null): void => {
+    if (isOver) return;
+    isOver = true;
+    onLost(error);
+  };
+  client.on('error', over);
+  client.on('end', () => over(null));
+  client.on('notification', ({ payload }) => onNotification(payload ?? ''));
+  await client.connect();
+  return {
+    query: async (text, values = []) => (await client.query(text, [...values])).rows,
+    close: async () => {
+      isOver = true;
+      await client.end();
+    },
+  };
+}
+
 /** The constraint that a statement broke (PostgreSQL class 23), or undefined for any other error. */
 export function brokenConstraint(error: unknown): string | undefined {
   if (!(error instanceof pg.DatabaseError)) return undefined;

@@ -2,6 +2,7 @@
 import type { ArtifactStore } from './artifact-store.ts';
 import type { Config } from './config.ts';
 import type { Database, Db } from './database.ts';
+import type { Locks } from './locks.ts';
 import type { Logger } from './logger.ts';
 import type { Producer } from './queue.ts';
 import type { Redis } from './redis.ts';
@@ -14,6 +15,7 @@ export interface Platform {
   readonly redis: Redis;
   readonly queue: Producer;
   readonly store: ArtifactStore;
+  readonly locks: Locks;
   /** Tells everybody that an entity changed; call it after the commit. Never throws. */
   announce(entity: 'version' | 'deployment' | 'operation' | 'token' | 'ledger', id: string): void;
 }

@@ -6,7 +6,11 @@ export function notBegun(id: string): NotFoundError {
 }
 
 export function notWhole(id: string, offset: number, bytes: number): ConflictError {
-  return new ConflictError(`Upload ${id} holds ${offset} of ${bytes} bytes.`, String(offset), 'Send the rest.');
+  return new ConflictError(
+    `Upload ${id} holds ${offset} of ${bytes} bytes.`,
+    String(offset),
+    'Send the rest.',
+  );
 }
 
 /** @throws NotFoundError, ConflictError */

@@ -125,7 +125,12 @@ export class S3Bucket {
   }
 
   /** A stored object, from a byte on, or up to another one (inclusive); undefined when it is missing. */
-  async get(key: string, start: number, end: number | undefined, signal?: AbortSignal): Promise<Readable | undefined> {
+  async get(
+    key: string,
+    start: number,
+    end: number | undefined,
+    signal?: AbortSignal,
+  ): Promise<Readable | undefined> {
     const isWhole = start === 0 && end === undefined;
     const found = await this.#find(() =>
       this.#client.send(
@@ -189,7 +194,9 @@ export class S3Bucket {
     for (let at = 0; at < keys.length; at += MAX_DELETES) {
       const Objects = keys.slice(at, at + MAX_DELETES).map((Key) => ({ Key }));
       const { Errors = [] } = await this.#ask(() =>
-        this.#client.send(new DeleteObjectsCommand({ Bucket: this.#bucket, Delete: { Objects, Quiet: true } })),
+        this.#client.send(
+          new DeleteObjectsCommand({ Bucket: this.#bucket, Delete: { Objects, Quiet: true } }),
+        ),
       );
       const [first] = Errors;
       if (first) throw this.fault(new Error(`${first.Key}: ${first.Code} ${first.Message}`));
@@ -242,7 +249,11 @@ export class S3Bucket {
       )) {
         for (const part of Parts) {
           const { PartNumber = 0, Size = 0, ETag } = part;
-          found.push({ number: PartNumber, bytes: Size, completed: { PartNumber, ETag, ...checksumOf(part) } });
+          found.push({
+            number: PartNumber,
+            bytes: Size,
+            completed: { PartNumber, ETag, ...checksumOf(part) },
+          });
         }
       }
       return found;
@@ -253,7 +264,11 @@ export class S3Bucket {
     const Parts = parts.toSorted((a, b) => (a.PartNumber ?? 0) - (b.PartNumber ?? 0));
     const done = await this.#find(() =>
       this.#client.send(
-        new CompleteMultipartUploadCommand({ ...this.#at(key), UploadId: uploadId, MultipartUpload: { Parts } }),
+        new CompleteMultipartUploadCommand({
+          ...this.#at(key),
+          UploadId: uploadId,
+          MultipartUpload: { Parts },
+        }),
       ),
     );
     // Repeated because its answer was lost: then the upload is gone and the object is there.
@@ -345,7 +360,11 @@ function checksumOf({ ChecksumCRC32 }: { ChecksumCRC32?: string | undefined }): 
 }
 
 /** Does work for each item, so many at a time; the first failure ends it once those at work have settled. */
-async function eachOf<T>(items: readonly T[], atATime: number, work: (item: T) => Promise<void>): Promise<void> {
+async function eachOf<T>(
+  items: readonly T[],
+  atATime: number,
+  work: (item: T) => Promise<void>,
+): Promise<void> {
   const left = items[Symbol.iterator]();
   const one = async (): Promise<void> => {
     for (const item of left) await work(item);

@@ -1,18 +1,32 @@
 import { sql } from 'kysely';
 import type { Db } from '../platform/database.ts';
 
-/** Lets go of versions' bytes, both as they came and as derived. Returns what they held. */
-export async function releaseBlobs(db: Db, versionIds: readonly string[]): Promise<string[]> {
-  const { rows } = await sql<{ digest: string }>`
+/** A digest that versions let go of, and how many of their uploaded files had it. */
+export interface Released {
+  readonly digest: string;
+  readonly uses: number;
+}
+
+/** Lets go of bytes, both as they came and as derived: of some versions, or of all of a model. */
+export async function releaseBlobs(
+  db: Db,
+  of: { readonly versionId: string } | { readonly modelId: string },
+): Promise<Released[]> {
+  const which =
+    'versionId' in of
+      ? sql`a.version_id = ${of.versionId}`
+      : sql`a.version_id in (select id from version where model_id = ${of.modelId})`;
+  const { rows } = await sql<Released>`
     with held as (
-      select version_id, role, path, blob_digest from version_artifact
-      where version_id = any(${versionIds}) and blob_digest is not null for update
+      select version_id, role, path, blob_digest from version_artifact a
+      where ${which} and blob_digest is not null for update
     ), released as (
       update version_artifact a set blob_digest = null from held
       where a.version_id = held.version_id and a.role = held.role and a.path = held.path
     )
-    select distinct blob_digest as digest from held`.execute(db);
-  return rows.map(({ digest }) => digest);
+    select blob_digest as digest, count(*) filter (where role = 'UPLOADED')::integer as uses
+    from held group by blob_digest`.execute(db);
+  return rows;
 }
 
 /** Writes down that bytes are coming, in a transaction of its own, before they get their name in the store. */
@@ -68,7 +82,7 @@ export async function lockBlob(db: Db, digest: string): Promise<boolean> {
   return row !== undefined;
 }
 
-/** Deletes a locked blob's row unless a version holds it; true when it was deleted. A statement of its own: it must
+/** Deletes a locked blob's row unless a version or an upload holds it; true when it was deleted. A statement of its own: it must
  * see what was committed while it waited for the lock. */
 export async function deleteFreeBlob(db: Db, digest: string): Promise<boolean> {
   const result = await db
@@ -77,22 +91,40 @@ export async function deleteFreeBlob(db: Db, digest: string): Promise<boolean> {
     .where(({ not, exists, selectFrom }) =>
       not(exists(selectFrom('versionArtifact').select('versionId').where('blobDigest', '=', digest))),
     )
+    .where(({ not, exists, selectFrom }) =>
+      not(exists(selectFrom('upload').select('id').where('blobDigest', '=', digest))),
+    )
     .executeTakeFirst();
   return result.numDeletedRows === 1n;
 }
 
-/** Bytes that no version holds and nobody has touched for an hour. */
-export async function listFreeBlobs(db: Db, limit: number): Promise<string[]> {
-  const rows = await db
-    .selectFrom('blob')
-    .select('digest')
-    .where('touchedAt', '<', sql<Date>`now() - interval '1 hour'`)
-    .where(({ not, exists, selectFrom }) =>
-      not(
-        exists(selectFrom('versionArtifact').select('versionId').whereRef('blobDigest', '=', 'blob.digest')),
-      ),
-    )
-    .limit(limit)
-    .execute();
-  return rows.map((row) => row.digest);
+/**
+ * Takes a batch of bytes that may have become free some time ago, locks them, and deletes the rows of those that nobody
+ * holds. What somebody has locked is left for later.
+ */
+export async function takeFree(
+  db: Db,
+  graceSeconds: number,
+  limit: number,
+): Promise<{ readonly looked: number; readonly free: string[] }> {
+  const { rows } = await sql<{ digest: string }>`
+    delete from blob_candidate where id in (
+      select id from blob_candidate where at <= now() - make_interval(secs => ${graceSeconds})
+      order by at, id limit ${limit} for update skip locked)
+    returning digest`.execute(db);
+  if (rows.length === 0) return { looked: 0, free: [] };
+  const digests = [...new Set(rows.map(({ digest }) => digest))];
+  const locked = await sql<{ digest: string }>`
+    select digest from blob where digest = any(${digests}) for update skip locked`.execute(db);
+  const mine = locked.rows.map(({ digest }) => digest);
+  await sql`
+    insert into blob_candidate (digest)
+    select digest from blob where digest = any(${digests}) and digest <> all(${mine})`.execute(db);
+  // A statement of its own: it must see what was committed until the locks were had.
+  const deleted = await sql<{ digest: string }>`
+    delete from blob b where b.digest = any(${mine})
+      and not exists (select from version_artifact a where a.blob_digest = b.digest)
+      and not exists (select from upload u where u.blob_digest = b.digest)
+    returning digest`.execute(db);
+  return { looked: rows.length, free: deleted.rows.map(({ digest }) => digest) };
 }

@@ -3,6 +3,7 @@ import type { StagedFile } from '../platform/artifact-store.ts';
 import type { Db } from '../platform/database.ts';
 import type { Platform } from '../platform/platform.ts';
 import * as queries from './blob.queries.ts';
+import { discharge } from './quota.queries.ts';
 
 /**
  * Gives staged files their names in the store and runs `work`, which refers to them, in one transaction.
@@ -38,9 +39,41 @@ export async function freeBlob(platform: Platform, digest: string): Promise<bool
   });
 }
 
-/** Frees what no version holds any more, a batch at a time. Returns how many. */
+const BATCH = 500;
+
+/**
+ * Frees bytes that nobody has held for ARTIFACT_GRACE_SECONDS, batch after batch. An upload of the same bytes waits while
+ * its batch is being freed, and stores them anew then.
+ * @returns how many.
+ */
 export async function sweepBlobs(platform: Platform): Promise<number> {
-  const free = await queries.listFreeBlobs(platform.db, 100);
-  for (const digest of free) await freeBlob(platform, digest);
-  return free.length;
+  const { database, store, config } = platform;
+  for (let freed = 0; ;) {
+    const { looked, free } = await database.db.transaction().execute(async (tx) => {
+      const taken = await queries.takeFree(tx, config.ARTIFACT_GRACE_SECONDS, BATCH);
+      await store.removeMany(taken.free);
+      return taken;
+    });
+    freed += free.length;
+    if (looked < BATCH) return freed;
+  }
+}
+
+/**
+ * Lets go of what versions hold and counts it no more; to be called when nothing but the ledger is left to lock. The
+ * sweep frees it once nobody else holds it.
+ * @returns the digests.
+ */
+export async function release(
+  tx: Db,
+  projectId: string,
+  of: Parameters<typeof queries.releaseBlobs>[1],
+): Promise<string[]> {
+  const released = await queries.releaseBlobs(tx, of);
+  await discharge(
+    tx,
+    projectId,
+    released.filter(({ uses }) => uses > 0),
+  );
+  return released.map(({ digest }) => digest);
 }

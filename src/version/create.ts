@@ -12,12 +12,14 @@ import { newId } from '../platform/id.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { GivenSignature } from '../signature/signature.ts';
 import { checkTags } from '../tag/tag.ts';
+import { useUploads, wholeUploads, type Upload } from '../upload/upload.ts';
 import { checkMetadata, checkMetrics, type ReportedMetric } from './annotation.ts';
 import { keepFiles } from './blob.ts';
 import { shareBlobs } from './blob.queries.ts';
 import * as queries from './creation.queries.ts';
 import { checkPath, storeAll, type IncomingFile } from './incoming.ts';
 import { checkExpected, insertVersion } from './insert.ts';
+import { chargeFiles, checkQuota } from './quota.ts';
 import { resolveParents } from './resolve.ts';
 import type { Version } from './version.ts';
 import { ingestJob } from './version.jobs.ts';
@@ -26,6 +28,8 @@ import { holdVersions } from './version.queries.ts';
 export interface CreateVersion {
   readonly modelId: string;
   readonly files: readonly IncomingFile[];
+  /** The viewer's own uploads, each whole; under their own names. */
+  readonly uploads: readonly string[];
   /** Bytes that the project holds already. */
   readonly artifacts: readonly { readonly path: string; readonly digest: string }[];
   readonly message: string | null;
@@ -40,7 +44,8 @@ export interface CreateVersion {
 }
 
 /** What was checked before the first byte came. */
-interface Checked extends Omit<CreateVersion, 'metadata' | 'parents'> {
+interface Checked extends Omit<CreateVersion, 'metadata' | 'parents' | 'uploads'> {
+  readonly uploads: readonly Upload[];
   readonly model: Model;
   readonly metadata: string | null;
   readonly parents: readonly string[] | null;
@@ -71,7 +76,9 @@ export async function createVersion(
   try {
     const version = await keepFiles(platform, staged, async (tx) => {
       const held = await heldFiles(tx, model.projectId, checked.artifacts);
-      return insert(tx, viewer, checked, [...staged, ...held]);
+      const files = [...staged, ...held, ...checked.uploads.map(uploadedFile)];
+      checkSize(platform, files);
+      return insert(platform, tx, viewer, checked, files);
     });
     platform.announce('ledger', model.projectId);
     await enqueue(platform, version);
@@ -99,7 +106,8 @@ async function check(
     parents: input.parents && (await resolveParents(platform, viewer, model, input.parents)),
   };
   checkFiles(platform, input);
-  return checked;
+  await checkQuota(platform, platform.db, model.projectId, 0n);
+  return { ...checked, uploads: await uploadsOf(platform, viewer, model, input.uploads) };
 }
 
 /** What it means is checked against the graph, later; here only that it can be kept. */
@@ -111,16 +119,52 @@ function checkSignature(signature: GivenSignature | null): GivenSignature | null
 /** Last: what is wrong beside them is told even where files are still to be chosen. */
 function checkFiles(platform: Platform, input: CreateVersion): void {
   const { MAX_FILES } = platform.config;
-  const files = input.files.length + input.artifacts.length;
+  const kinds = (['files', 'uploads', 'artifacts'] as const).filter((kind) => input[kind].length > 0);
+  const [kind = 'files', another] = kinds;
+  const files = input[kind].length;
+  if (another)
+    throw ValidationError.of([another], `only one of files, uploads and artifacts`, `${kind}, too`);
   if (files === 0 || files > MAX_FILES) {
-    const path = input.artifacts.length > 0 ? ['artifacts'] : ['files'];
+    const path = [kind];
     throw ValidationError.of(path, `1 to ${MAX_FILES} files`, String(files), {
       hint: 'The largest number is MAX_FILES.',
     });
   }
-  if (input.files.length > 0 && input.artifacts.length > 0) {
-    throw ValidationError.of(['artifacts'], 'either files or artifacts', 'both');
+}
+
+/** @throws ValidationError for an upload of another project, and for two of the same name. */
+async function uploadsOf(
+  platform: Platform,
+  viewer: Viewer,
+  model: Model,
+  ids: readonly string[],
+): Promise<Upload[]> {
+  const uploads = await wholeUploads(platform, viewer, ids);
+  const seen = new Set<string>();
+  for (const [index, { path, projectId }] of uploads.entries()) {
+    const at = ['uploads', index];
+    if (projectId !== model.projectId) {
+      throw ValidationError.of(at, "an upload of the model's project", 'one of another project');
+    }
+    if (seen.has(path)) throw ValidationError.of(at, 'each file name once', shown(path));
+    seen.add(path);
   }
+  return uploads;
+}
+
+function uploadedFile({ path, blobDigest, bytes }: Upload): StoredFile {
+  if (blobDigest === null) throw new Error(`Upload ${path} is not whole.`);
+  return { path, digest: blobDigest, bytes: Number(bytes) };
+}
+
+/** @throws ValidationError */
+function checkSize({ config }: Platform, files: readonly StoredFile[]): void {
+  const { MAX_VERSION_BYTES: most } = config;
+  const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
+  if (bytes <= most) return;
+  throw ValidationError.of(['files'], `at most ${most} bytes together`, String(bytes), {
+    hint: 'The largest size of a version is MAX_VERSION_BYTES.',
+  });
 }
 
 function checkArtifacts(artifacts: CreateVersion['artifacts']): CreateVersion['artifacts'] {
@@ -159,6 +203,7 @@ async function heldFiles(
 }
 
 async function insert(
+  platform: Platform,
   tx: Db,
   viewer: Viewer,
   input: Checked,
@@ -170,6 +215,7 @@ async function insert(
   if (input.expectedLatest !== null) {
     checkExpected(input.expectedLatest, (await queries.findNewest(tx, model.id)).number);
   }
+  await useUploads(tx, input.uploads);
   const id = newId();
   const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
   const digest = digestOf(files);
@@ -210,6 +256,7 @@ async function insert(
     inspectedAs: twin?.id ?? null,
     artifacts: [...files.map(uploaded), ...(twin?.serving ? [twin.serving] : [])],
   };
+  await chargeFiles(platform, tx, model.projectId, files);
   return insertVersion(tx, model, whole);
 }
 

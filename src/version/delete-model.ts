@@ -5,6 +5,7 @@ import { getModel, modelEvent, type Model } from '../model/model.ts';
 import { lockModel, markModelDeleted } from '../model/model.queries.ts';
 import { ConflictError, NotFoundError } from '../platform/errors.ts';
 import type { Platform } from '../platform/platform.ts';
+import { release } from './blob.ts';
 import { deleteAllOf, listModelReferences, lockAllOf } from './retire.queries.ts';
 
 /**
@@ -27,8 +28,8 @@ export async function deleteModel(platform: Platform, viewer: Viewer, id: string
         'Undeploy it, and take away what else refers to it, first.',
       );
     }
-    // The sweep frees the bytes: they may be many.
     const versions = await lockAllOf(tx, id);
+    await release(tx, model.projectId, { modelId: id });
     const { at } = await append(modelEvent('MODEL_DELETED', model, { versions }));
     await deleteAllOf(tx, id, at);
     return markModelDeleted(tx, id, at);

@@ -8,8 +8,7 @@ import type { Db } from '../platform/database.ts';
 import type { Platform } from '../platform/platform.ts';
 import { appendTo, system } from '../ledger/ledger.ts';
 import { findModels } from '../model/model.queries.ts';
-import { freeBlob, keepFiles } from './blob.ts';
-import { releaseBlobs } from './blob.queries.ts';
+import { freeBlob, keepFiles, release } from './blob.ts';
 import { inspectOnnx, type InspectionResult } from './inspection.ts';
 import type { InspectionFile } from './inspection.schema.ts';
 import { keepInspection } from './safety.queries.ts';
@@ -228,7 +227,7 @@ export async function rejectVersion(
   reason: string,
 ): Promise<() => Promise<void>> {
   const version = await queries.setVersion(tx, versionId, { status: 'REJECTED', statusReason: reason });
-  const digests = version ? await releaseBlobs(tx, [versionId]) : [];
+  const digests = version ? await release(tx, version.projectId, { versionId }) : [];
   await tell(tx, version);
   return async () => {
     for (const digest of digests) await freeBlob(platform, digest);

@@ -9,6 +9,7 @@ import { newId } from '../platform/id.ts';
 import type { Platform } from '../platform/platform.ts';
 import { findNewest, type NewArtifact } from './creation.queries.ts';
 import { checkExpected, insertVersion } from './insert.ts';
+import { chargeFiles } from './quota.ts';
 import { resolveVersion } from './resolve.ts';
 import { holdVersion, listArtifacts, listMetrics, type ArtifactRow } from './version.queries.ts';
 import type { Version } from './version.ts';
@@ -52,6 +53,14 @@ export async function restoreVersion(
       ...(await listArtifacts(tx, [source.id], 'UPLOADED')),
       ...(await listArtifacts(tx, [source.id], 'SERVING')),
     ];
+    await chargeFiles(
+      platform,
+      tx,
+      model.projectId,
+      files.flatMap(({ role, digest, bytes }) =>
+        role === 'UPLOADED' ? [{ digest, bytes: Number(bytes) }] : [],
+      ),
+    );
     const parents = [...new Set([...(newest.base === null ? [] : [newest.base]), source.id])];
     return insertVersion(tx, model, {
       id: newId(),

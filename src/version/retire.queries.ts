@@ -78,13 +78,8 @@ export async function lockAllOf(db: Db, modelId: string): Promise<number> {
   return rows[0]?.count ?? 0;
 }
 
-/** Deletes a model's versions and aliases, which are locked, and lets go of their bytes. */
+/** Deletes a model's versions and aliases, which are locked. */
 export async function deleteAllOf(db: Db, modelId: string, at: Date): Promise<void> {
-  await sql`
-    update version_artifact a set blob_digest = null
-    from version v where v.model_id = ${modelId} and a.version_id = v.id and a.blob_digest is not null`.execute(
-    db,
-  );
   await sql`update alias set version_id = null, protected = false where model_id = ${modelId}`.execute(db);
   await sql`update version set deleted_at = ${at} where model_id = ${modelId} and deleted_at is null`.execute(
     db,

@@ -4,8 +4,7 @@ import { changing } from '../ledger/ledger.ts';
 import { findModels, lockModel } from '../model/model.queries.ts';
 import { ConflictError, NotFoundError } from '../platform/errors.ts';
 import type { Platform } from '../platform/platform.ts';
-import { freeBlob } from './blob.ts';
-import { releaseBlobs } from './blob.queries.ts';
+import { release } from './blob.ts';
 import { listReferences, markArchived, markDeleted } from './retire.queries.ts';
 import { resolveVersion } from './resolve.ts';
 import type { Version } from './version.ts';
@@ -38,7 +37,7 @@ export async function setArchived(
 }
 
 /**
- * Deletes a version and lets go of its bytes. Its number is not given again, and what the past says of it stays: a
+ * Deletes a version and lets go of its bytes, which the sweep frees ARTIFACT_GRACE_SECONDS later. Its number is not given again, and what the past says of it stays: a
  * reference to a time finds it, marked as deleted.
  * @throws NotFoundError, ForbiddenError (needs AUTHOR), ValidationError, ConflictError that names what still refers to
  * it, and while it is being read.
@@ -46,7 +45,7 @@ export async function setArchived(
 export async function deleteVersion(platform: Platform, viewer: Viewer, ref: string): Promise<Version> {
   const version = await resolveVersion(platform, viewer, ['version'], ref);
   requireRole(viewer, version.projectId, 'AUTHOR', `Version ${ref}`);
-  const { row, digests } = await changing(platform, version.projectId, viewer, async (tx, append) => {
+  return changing(platform, version.projectId, viewer, async (tx, append) => {
     const model = await lockModel(tx, version.modelId);
     const locked = model && (await lockVersion(tx, version.id));
     if (!locked) throw new NotFoundError(`Version ${ref}`);
@@ -65,11 +64,8 @@ export async function deleteVersion(platform: Platform, viewer: Viewer, ref: str
         'Take those away first, or archive the version.',
       );
     }
-    const released = await releaseBlobs(tx, [version.id]);
+    await release(tx, locked.projectId, { versionId: locked.id });
     const { at } = await append(versionEvent('VERSION_DELETED', model, locked));
-    return { row: await markDeleted(tx, version.id, at), digests: released };
+    return markDeleted(tx, version.id, at);
   });
-  // The sweep frees what a crash leaves here.
-  for (const digest of digests) await freeBlob(platform, digest).catch(() => false);
-  return row;
 }

@@ -72,6 +72,7 @@ export async function recordCreation(
           ...input,
           modelId,
           files: [],
+          uploads: [],
           signature: null,
           parents: null,
           expectedLatest: null,

@@ -22,9 +22,13 @@ const refusalFields = `... on Error {
   ... on NotReadyError { retryAfterMs }
 }`;
 
+const madeBy: Readonly<Record<string, string>> = {
+  releaseFromQuarantine: 'Version',
+  createUpload: 'ResumableUpload',
+  cancelUpload: 'ResumableUpload',
+};
 /** `createVersion` makes a Version, `setAlias` an Alias. */
-const typeMadeBy = (field: string): string =>
-  field === 'releaseFromQuarantine' ? 'Version' : field.replace(/^[a-z]+/, '');
+const typeMadeBy = (field: string): string => madeBy[field] ?? field.replace(/^[a-z]+/, '');
 
 export type Attempt<T> = { readonly made: T } | { readonly refusal: Refusal };
 

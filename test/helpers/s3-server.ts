@@ -123,7 +123,9 @@ export class S3Server {
     } catch (error) {
       if (!(error instanceof Refusal)) return void req.destroy();
       const xml = `<Error>${tag('Code', error.code)}${tag('Message', error.code)}</Error>`;
-      res.writeHead(error.status, { 'content-type': 'application/xml' }).end(req.method === 'HEAD' ? '' : xml);
+      res
+        .writeHead(error.status, { 'content-type': 'application/xml' })
+        .end(req.method === 'HEAD' ? '' : xml);
     }
   }
 
@@ -240,7 +242,11 @@ export class S3Server {
   }
 
   /** One page of what comes behind `after`. */
-  #page<T>(items: readonly T[], nameOf: (item: T) => string, after: string | null): { page: T[]; next: string } {
+  #page<T>(
+    items: readonly T[],
+    nameOf: (item: T) => string,
+    after: string | null,
+  ): { page: T[]; next: string } {
     const sorted = items.toSorted((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
     const left = sorted.filter((item) => after === null || nameOf(item) > after);
     const page = left.slice(0, this.pageSize);
@@ -264,10 +270,7 @@ export class S3Server {
     const found = [...this.uploads].filter(([, { key }]) => key.startsWith(query.get('prefix') ?? ''));
     const { page, next } = this.#page(found, ([id]) => id, query.get('upload-id-marker'));
     const uploads = page.map(([id, { key, begunAt }]) =>
-      tag(
-        'Upload',
-        tag('Key', escaped(key)) + tag('UploadId', id) + tag('Initiated', begunAt.toISOString()),
-      ),
+      tag('Upload', tag('Key', escaped(key)) + tag('UploadId', id) + tag('Initiated', begunAt.toISOString())),
     );
     const more = next && tag('NextKeyMarker', 'any') + tag('NextUploadIdMarker', next);
     return `<ListMultipartUploadsResult>${tag('IsTruncated', String(next !== ''))}${more}${uploads.join('')}</ListMultipartUploadsResult>`;

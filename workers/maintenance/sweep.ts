@@ -5,12 +5,13 @@ import { recoverLostReplicas } from '#src/deployment/recovery.ts';
 import { removeAbandoned } from '#src/platform/abandoned.ts';
 import { cacheFolder } from '#src/replica/model-cache.ts';
 import { drainStrays } from '#src/replica/replica.queries.ts';
+import { receivingUploads, sweepUploads } from '#src/upload/upload.ts';
 import { sweepBlobs } from '#src/version/blob.ts';
 import { workFolder } from '#src/version/ingest.ts';
 import type { WorkerContext } from '../context.ts';
 
 const BATCH = 100;
-const BYTES_EVERY_MS = 60_000;
+const BYTES_EVERY_MS = 10_000;
 let bytesSweptAt = 0;
 
 export async function sweep({ platform }: WorkerContext): Promise<void> {
@@ -22,9 +23,9 @@ export async function sweep({ platform }: WorkerContext): Promise<void> {
   await drainStrays(platform.db);
   if (Date.now() - bytesSweptAt < BYTES_EVERY_MS) return;
   bytesSweptAt = Date.now();
+  await sweepUploads(platform);
   const freed = await sweepBlobs(platform);
-  // Nothing begins uploads that go on after a break yet.
-  let dropped = await platform.store.sweepStaging(async () => new Set());
+  let dropped = await platform.store.sweepStaging((ids) => receivingUploads(platform, ids));
   for (const folder of [workFolder(platform), cacheFolder(platform)])
     dropped += await removeAbandoned(folder);
   if (freed + dropped > 0) platform.logger.info({ freed, dropped }, 'freed bytes that nobody refers to');
