@@ -28,7 +28,8 @@ import {
   refuse,
   sendJson,
 } from './http/request.ts';
-import { UPLOADS } from './http/paths.ts';
+import { downloads } from './http/download.ts';
+import { UPLOADS, VERSIONS } from './http/paths.ts';
 import { uploads } from './http/uploads.ts';
 import { openLiveDoor } from './live/door.ts';
 
@@ -182,6 +183,15 @@ function handler(services: Services, execution: Execution): Handler {
     if (viewer) await receive(req, res, viewer);
   }
 
+  const sendDownload = downloads(platform, async (req, res) =>
+    mayAsk(req, res) ? admit(req, res) : undefined,
+  );
+
+  async function download(req: IncomingMessage, res: ServerResponse, url: string): Promise<void> {
+    if (req.method !== 'OPTIONS') return sendDownload(req, res, new URL(url, 'http://localhost'));
+    if (mayAsk(req, res)) res.writeHead(204).end();
+  }
+
   return (req, res) => {
     const url = req.url ?? '/';
     const question = url.indexOf('?');
@@ -193,7 +203,9 @@ function handler(services: Services, execution: Execution): Handler {
           ? sendReadiness(res, platform)
           : path === UPLOADS || path.startsWith(`${UPLOADS}/`)
             ? upload(req, res)
-            : other(path, res);
+            : path.startsWith(`${VERSIONS}/`)
+              ? download(req, res, url)
+              : other(path, res);
     work.catch((error: unknown) => failed(error, req, res, logger));
   };
 }
@@ -204,15 +216,16 @@ async function other(path: string, res: ServerResponse): Promise<void> {
     res.writeHead(302, { location: '/graphql' }).end();
     return;
   }
-  refuse(res, 404, 'NOT_FOUND', 'There is /graphql, /health/live and /health/ready.');
+  refuse(res, 404, 'NOT_FOUND', 'There is /graphql, /uploads, /versions, /health/live and /health/ready.');
 }
 
 function allowOrigin(req: IncomingMessage, res: ServerResponse): void {
   res.setHeader('access-control-allow-origin', String(req.headers.origin));
   res.setHeader('vary', 'origin');
+  res.setHeader('access-control-expose-headers', 'content-disposition, content-range, etag, repr-digest');
   if (req.method !== 'OPTIONS') return;
   res.setHeader('access-control-allow-methods', 'GET, POST');
-  res.setHeader('access-control-allow-headers', 'authorization, content-type');
+  res.setHeader('access-control-allow-headers', 'authorization, content-type, range, if-range');
   res.setHeader('access-control-max-age', '600');
 }
 

@@ -1,5 +1,6 @@
 import { metricSources, versionStatuses } from '#src/platform/database.types.ts';
 import type { Format } from '#src/safety/scan.ts';
+import { checkOutFile, requireBytes } from '#src/version/checkout.ts';
 import { resolveVersion } from '#src/version/resolve.ts';
 import type { Artifact, ListedVersion, PagedVersion, Version } from '#src/version/version.ts';
 import { isLive } from '#src/alias/alias.ts';
@@ -9,6 +10,7 @@ import { AliasType } from './alias.ts';
 import { builder } from './builder.ts';
 import { DeploymentType } from './deployment.ts';
 import { refOf } from './global-id.ts';
+import { linkTo } from './http/link.ts';
 import { InspectionType } from './inspection.ts';
 import { ModelType } from './model.ts';
 import { OperationType } from './operation.ts';
@@ -173,6 +175,20 @@ builder.node(VersionType, {
       type: [ArtifactType],
       description: 'Its files, by path, as they were uploaded.',
       resolve: (version, _args, { loaders }) => loaders.artifacts.load(version.id),
+    }),
+    downloadUrl: t.string({
+      description:
+        'A link to its bytes, which works for LINK_SECONDS without any authorization: hand it on with care. Parts can be ' +
+        'asked for, so that a download that broke goes on. With a token, `/versions/<reference>/files/<path>` and ' +
+        '`/versions/<reference>/archive.tar` do the same. Of a QUARANTINED version only for an OPERATOR.',
+      args: {
+        path: t.arg.string({ description: 'One of its files; without it all of them, as a tar archive.' }),
+      },
+      resolve: async (version, { path }, { platform, viewer }) => {
+        requireBytes(viewer, version);
+        if (path !== null && path !== undefined) await checkOutFile(platform, version, path);
+        return linkTo(platform, version, path ?? null);
+      },
     }),
     bytes: t.expose('bytes', { type: 'BigInt', description: 'Size of all its files in bytes.' }),
     digest: t.expose('digest', {

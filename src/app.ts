@@ -25,7 +25,10 @@ export async function openPlatform(config: Config, logger: Logger): Promise<Open
     pool: config.DATABASE_POOL,
     onError: onError('postgres'),
   });
-  const installation = await database.db.selectFrom('installation').select('id').executeTakeFirstOrThrow();
+  const installation = await database.db
+    .selectFrom('installation')
+    .select(['id', 'linkKey'])
+    .executeTakeFirstOrThrow();
   const store = await openStore(config, {
     databaseId: installation.id,
     onFault: quietly(logger, 'artifact store'),
@@ -37,6 +40,7 @@ export async function openPlatform(config: Config, logger: Logger): Promise<Open
     onError: quietly(logger, 'queue'),
   });
   const { announce } = changePublisher(redis, config.REDIS_PREFIX);
+  const { linkKey } = installation;
   const locks = openLocks(config.DATABASE_URL);
   const platform: Platform = {
     config,
@@ -47,6 +51,7 @@ export async function openPlatform(config: Config, logger: Logger): Promise<Open
     queue,
     store,
     locks,
+    linkKey,
     announce,
   };
   return {

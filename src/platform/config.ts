@@ -67,6 +67,14 @@ export const environment = z.object({
     .describe(
       'File whose content (at least 32 characters) is the token of the first ADMIN. Set: every caller needs a token, on loopback too.',
     ),
+  PUBLIC_URL: z
+    .url({ protocol: /^https?$/ })
+    .transform((url) => url.replace(/\/+$/, ''))
+    .optional()
+    .describe(
+      'Address under which people reach the api, for the links that it hands out; without it they begin with the path.',
+    ),
+  LINK_SECONDS: integer(900, 10, 604_800).describe('How long a link to a download works, in seconds.'),
   ALLOWED_ORIGINS: z
     .string()
     .default('')

@@ -16,6 +16,8 @@ export interface Platform {
   readonly queue: Producer;
   readonly store: ArtifactStore;
   readonly locks: Locks;
+  /** Signs the links that this installation hands out; the same for all its processes. */
+  readonly linkKey: Buffer;
   /** Tells everybody that an entity changed; call it after the commit. Never throws. */
   announce(entity: 'version' | 'deployment' | 'operation' | 'token' | 'ledger', id: string): void;
 }

@@ -11,6 +11,7 @@ import { workFolder } from '#src/version/ingest.ts';
 import type { WorkerContext } from '../context.ts';
 
 const BATCH = 100;
+/** Bytes are looked after less often, but soon enough for a short grace. */
 const BYTES_EVERY_MS = 10_000;
 let bytesSweptAt = 0;
 
@@ -21,7 +22,8 @@ export async function sweep({ platform }: WorkerContext): Promise<void> {
   }
   await recoverLostReplicas(platform);
   await drainStrays(platform.db);
-  if (Date.now() - bytesSweptAt < BYTES_EVERY_MS) return;
+  const bytesEveryMs = Math.min(BYTES_EVERY_MS, platform.config.ARTIFACT_GRACE_SECONDS * 500);
+  if (Date.now() - bytesSweptAt < bytesEveryMs) return;
   bytesSweptAt = Date.now();
   await sweepUploads(platform);
   const freed = await sweepBlobs(platform);
