@@ -1,4 +1,4 @@
-/** Names of archive members: where unpacking would put them. */
+/** Names of archive members, and of files beside a model: where a loader would find or put them. */
 import type { Rule } from './finding.ts';
 
 export interface NameProblem {
@@ -18,4 +18,14 @@ export function nameProblem(name: string): NameProblem | undefined {
     rule: 'archive.path-escapes',
     message: 'Unpacking this member would write outside of the folder that it is unpacked to.',
   };
+}
+
+/**
+ * Whether a path stays within its folder on every platform: relative, no `.` or `..`, no backslash, no drive. `*` is
+ * refused because onnxruntime takes the location `*\/_ORT_MEM_ADDR_/*` for an address in its memory.
+ */
+export function isPlainRelativePath(path: string): boolean {
+  if (path.length === 0 || path.length > 1024 || nameProblem(path) !== undefined || /[\\*]/.test(path))
+    return false;
+  return path.split('/').every((part) => part !== '' && part !== '.');
 }

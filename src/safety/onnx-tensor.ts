@@ -1,4 +1,5 @@
 /** Whether a tensor has as many bytes as its type and dimensions need (onnx.proto: TensorProto). */
+import { wireTypes } from './onnx-walk.ts';
 import type { OnnxField } from './onnx-walk.ts';
 
 /** Bits of an element by TensorProto.DataType: undefined, float, uint8, …; 0 for text. */
@@ -21,7 +22,7 @@ export class TensorCheck {
   #isExternal = false;
 
   field({ number, wire, value, length, count }: OnnxField): void {
-    const isPacked = wire === 2;
+    const isPacked = wire === wireTypes.bytes;
     if (number === 1 && !isPacked) {
       this.#hasNegative ||= !(value >= 0);
       this.#elements *= value;

@@ -2,9 +2,11 @@
  * Walks the messages of an ONNX file front to back (onnx.proto), with the memory of one window: `src/onnx` reads whole
  * models, which this must not. What it meets it tells a visitor.
  */
-import { wireTypes } from '../onnx/protobuf.ts';
 import type { ByteStream } from './byte-stream.ts';
 import { EndOfBytes } from './byte-stream.ts';
+
+/** How Protocol Buffers encode a field. Groups, 3 and 4, are no part of ONNX. */
+export const wireTypes = { varint: 0, fixed64: 1, bytes: 2, fixed32: 5 } as const;
 
 /** Messages that are walked into, by the field of the message around them. */
 const children = {
@@ -64,7 +66,7 @@ export class BrokenOnnx extends Error {
   override readonly name = 'BrokenOnnx';
 }
 
-/** Graphs within graphs, as deep as `src/onnx` reads them. */
+/** Graphs within graphs: far deeper than any exporter nests them, and what `src/onnx` reads at most. */
 const maxGraphs = 32;
 
 export class OnnxNesting extends Error {

@@ -1,10 +1,9 @@
 /** The static rules of ONNX: where its data lie, whose operators it uses, whether tensors have the bytes they claim. */
 import { foreignFormat, looksLikeText } from '../onnx/foreign-format.ts';
-import { isPlainRelativePath } from '../onnx/external-data.ts';
-import { domainName } from '../onnx/graph.ts';
 import { EndOfBytes } from './byte-stream.ts';
 import type { Content } from './content.ts';
 import type { Rule } from './finding.ts';
+import { isPlainRelativePath } from './member-name.ts';
 import { BrokenOnnx, OnnxNesting, walkOnnx } from './onnx-walk.ts';
 import type { Message, OnnxField, OnnxVisitor } from './onnx-walk.ts';
 import { TensorCheck } from './onnx-tensor.ts';
@@ -12,6 +11,8 @@ import type { Scan } from './scan.ts';
 
 /** Operator domains that onnxruntime carries. */
 const carriedDomains = new Set([
+  // Another way to write the next.
+  '',
   'ai.onnx',
   'ai.onnx.ml',
   'ai.onnx.training',
@@ -102,7 +103,7 @@ class OnnxRules implements OnnxVisitor {
     if (pythonOperators.has(operator)) {
       this.#add('onnx.runs-python', `The operator ${operator} runs Python.`);
     }
-    if (!carriedDomains.has(domainName(domain)) && this.#operators.size < maxOperators) {
+    if (!carriedDomains.has(domain) && this.#operators.size < maxOperators) {
       this.#operators.add(`${domain} ${operator}`);
     }
   }

@@ -34,11 +34,16 @@ function numeric(block: Buffer, start: number, length: number): number {
 
 const [checksumAt, checksumEnd] = [148, 156];
 
-/** The sum of all bytes, those of the checksum taken as spaces. */
+/** The sum of all bytes, those of the checksum taken as spaces. Some old writers took bytes as signed. */
 function isChecked(block: Buffer): boolean {
-  let sum = 0;
-  for (let i = 0; i < blockBytes; i++) sum += i >= checksumAt && i < checksumEnd ? 0x20 : (block[i] ?? 0);
-  return numeric(block, checksumAt, checksumEnd - checksumAt) === sum;
+  let [sum, signed] = [0, 0];
+  for (let i = 0; i < blockBytes; i++) {
+    const byte = i >= checksumAt && i < checksumEnd ? 0x20 : (block[i] ?? 0);
+    sum += byte;
+    signed += byte < 0x80 ? byte : byte - 0x100;
+  }
+  const written = numeric(block, checksumAt, checksumEnd - checksumAt);
+  return written === sum || written === signed;
 }
 
 /** Whether bytes begin with a tar header: by its magic, or where an old one has none by its checksum. */
@@ -57,10 +62,13 @@ export function readTarHeader(block: Buffer): TarHeader | undefined {
   const isPosix = block.toString('latin1', 257, 263) === 'ustar\0';
   const prefix = isPosix ? text(block, 345, 155) : '';
   const name = text(block, 0, 100);
+  const type = String.fromCharCode(block[156] ?? 0);
+  // Before POSIX a folder was a file whose name ends so; Python still takes it for one.
+  const oldType = name.endsWith('/') ? '5' : '0';
   return {
     name: prefix === '' ? name : `${prefix}/${name}`,
     size,
-    type: String.fromCharCode(block[156] ?? 0).replace('\0', '0'),
+    type: type === '\0' ? oldType : type,
     linkName: text(block, 157, 100),
   };
 }

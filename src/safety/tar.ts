@@ -20,31 +20,46 @@ interface Override {
   size?: number;
 }
 
-/** Records `length key=value\n`, each of so many bytes. undefined: they are damaged, and readers differ about them. */
-function paxRecords(data: Buffer): Override | undefined {
+interface Description {
+  readonly override: Override;
+  /** Whether the next member has holes that are left out, so that its bytes are not those of the file that it makes. */
+  readonly isSparse: boolean;
+}
+
+/** Records `length key=value\n`, each of so many bytes. null: they are damaged, and readers differ about them. */
+function paxRecords(data: Buffer): Description | null {
   const found: Override = {};
+  let isSparse = false;
   for (let at = 0; at < data.length;) {
     const [, digits] = /^(\d{1,8}) /.exec(data.toString('latin1', at, at + 9)) ?? [];
     const end = at + Number(digits);
-    if (digits === undefined || end > data.length || data[end - 1] !== 0x0a) return undefined;
+    // A record that ends before its own text does would be read again and again.
+    if (digits === undefined || end > data.length || end <= at + digits.length + 1) return null;
+    if (data[end - 1] !== 0x0a) return null;
     const record = data.toString('utf8', at + digits.length + 1, end - 1);
     const equals = record.indexOf('=');
     const [key, value] = [record.slice(0, equals), record.slice(equals + 1)];
     if (key === 'path') found.name = value;
     if (key === 'linkpath') found.linkName = value;
-    if (key === 'size') found.size = Number(value);
+    if (key === 'size') found.size = /^\d+$/.test(value) ? Number(value) : NaN;
+    isSparse ||= key.startsWith('GNU.sparse');
     at = end;
   }
-  return found;
+  return { override: found, isSparse };
 }
 
 /** Reads the header's content if it describes the next member. undefined: it does not; null: it is damaged. */
-async function description(stream: ByteStream, header: TarHeader): Promise<Override | null | undefined> {
+async function description(stream: ByteStream, header: TarHeader): Promise<Description | null | undefined> {
   if (!['x', 'g', 'L', 'K'].includes(header.type) || header.size > maxDescription) return undefined;
   const data = (await stream.take(padded(header.size))).subarray(0, header.size);
-  if (header.type === 'x' || header.type === 'g') return paxRecords(data) ?? null;
+  if (header.type === 'x') return paxRecords(data);
+  if (header.type === 'g') {
+    // It goes for all members that follow; what only one can have is read by each reader in its own way.
+    const all = paxRecords(data);
+    return all === null || all.isSparse || Object.keys(all.override).length > 0 ? null : all;
+  }
   const name = data.toString('utf8').replace(/\0.*$/s, '');
-  return header.type === 'L' ? { name } : { linkName: name };
+  return { override: header.type === 'L' ? { name } : { linkName: name }, isSparse: false };
 }
 
 function checkName(scan: Scan, path: string, offset: number, name: string): void {
@@ -136,11 +151,17 @@ export async function inspectTar(scan: Scan, content: Content, place: Place): Pr
       return findings.add(content.path, offset, 'tar.checksum', message);
     }
     const described = await description(stream, header);
-    if (described === null) {
-      return findings.add(content.path, offset, 'tar.broken', 'The description of a member is damaged.');
-    }
     if (described !== undefined) {
-      override = { ...override, ...described };
+      // Of two descriptions of the same, some readers take the first and some the last.
+      const isTold = Object.keys(described?.override ?? {}).some((key) => key in override);
+      if (described === null || isTold) {
+        return findings.add(content.path, offset, 'tar.broken', 'The description of a member is damaged.');
+      }
+      if (described.isSparse) {
+        const message = 'The next member is a file with holes, which has no reader here.';
+        findings.add(content.path, offset, 'tar.member-type', message);
+      }
+      override = { ...override, ...described.override };
       continue;
     }
     const size = override.size ?? header.size;

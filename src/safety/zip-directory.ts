@@ -61,20 +61,41 @@ const longestComment = 65_535;
 const uint64 = (bytes: Buffer, at: number): number =>
   bytes.readUInt32LE(at + 4) * 2 ** 32 + bytes.readUInt32LE(at);
 
-/** The 64-bit end record, which a locator right before the old end record points to. */
+/**
+ * The 64-bit end record, which a locator right before the old end record points to. It must stand right before the
+ * locator: some readers look there and some where the locator points, and would see two archives.
+ */
 function readEnd64(source: ByteSource, endAt: number): { at: number; record: Buffer } | undefined {
   const locator = bytesAt(source, endAt - locatorBytes, endAt >= locatorBytes ? locatorBytes : 0);
   if (locator.length < locatorBytes || locator.readUInt32LE(0) !== locatorSignature) return undefined;
-  // Where it points is wrong by the length of what stands before the archive; readers then look right before it.
-  for (const at of [uint64(locator, 8), endAt - locatorBytes - end64Bytes]) {
-    const record = at >= 0 && at < endAt ? bytesAt(source, at, end64Bytes) : Buffer.alloc(0);
-    if (record.length === end64Bytes && record.readUInt32LE(0) === end64Signature) return { at, record };
+  const at = endAt - locatorBytes - end64Bytes;
+  const record = at >= 0 ? bytesAt(source, at, end64Bytes) : Buffer.alloc(0);
+  if (record.length < end64Bytes || record.readUInt32LE(0) !== end64Signature) {
+    throw new BrokenZip('The record of its end points to nothing.');
   }
-  throw new BrokenZip('The record of its end points to nothing.');
+  // Where it points may be too little by the length of what stands before the archive, which has a finding of its own.
+  const pointed = uint64(locator, 8);
+  const elsewhere = pointed < at ? bytesAt(source, pointed, 4) : Buffer.alloc(4);
+  if (pointed > at || (elsewhere.length === 4 && elsewhere.readUInt32LE(0) === end64Signature)) {
+    throw new BrokenZip('It has two records of its end.');
+  }
+  return { at, record };
+}
+
+/** Whether the old end record says all ones, or what the 64-bit one says: readers differ about which they take. */
+function agree(record: Buffer, { record: wide }: { record: Buffer }): boolean {
+  const same = (narrow: number, ones: number, at: number) => narrow === ones || narrow === uint64(wide, at);
+  return (
+    same(record.readUInt16LE(10), 0xffff, 32) &&
+    same(record.readUInt32LE(12), 0xffffffff, 40) &&
+    same(record.readUInt32LE(16), 0xffffffff, 48)
+  );
 }
 
 function readEnd(source: ByteSource, record: Buffer, at: number): ZipEnd {
   const wide = readEnd64(source, at);
+  if (wide !== undefined && !agree(record, wide))
+    throw new BrokenZip('The records of its end contradict each other.');
   const endsFrom = wide?.at ?? at;
   const entries = wide === undefined ? record.readUInt16LE(10) : uint64(wide.record, 32);
   const directoryBytes = wide === undefined ? record.readUInt32LE(12) : uint64(wide.record, 40);
@@ -107,8 +128,11 @@ export function findEnd(source: ByteSource, tailBytes = longestComment + endByte
     if (at === -1) return undefined;
     from = at - 1;
     const end = readEnd(source, tail.subarray(at, at + endBytes), base + at);
-    const isPlausible = end.directoryAt >= 0 && end.prefix >= 0 && end.end <= source.size;
-    if (isPlausible && startsDirectory(source, end)) return end;
+    const isPlausible = end.directoryAt >= 0 && end.end <= source.size;
+    if (!isPlausible || !startsDirectory(source, end)) continue;
+    if (end.prefix >= 0) return end;
+    // Python takes such an archive for whole, whatever the file begins with.
+    if (end.entries > 0) throw new BrokenZip('Its directory is not where its end says.');
   }
   return undefined;
 }

@@ -65,7 +65,8 @@ class ZipScan {
     try {
       const isReadable = checkEntry(findings, path, entry);
       const member = locate(this.#source, entry, this.#end.prefix);
-      if (isReadable && !entry.name.endsWith('/')) await this.#member(entry, member, path, root);
+      const isFolder = entry.name.endsWith('/') && entry.size === 0 && entry.packedSize === 0;
+      if (isReadable && !isFolder) await this.#member(entry, member, path, root);
       return member;
     } catch (error) {
       if (!(error instanceof BrokenZip)) throw error;

@@ -78,7 +78,10 @@ async function* lzmaChunk(
   if (reset === 3) decoder.resetDictionary();
   if (reset >= 2) {
     await input.need(1);
-    decoder.setProperties(input.byte());
+    const properties = input.byte();
+    // What LZMA2 allows; more would make every chunk of a few bytes reset megabytes.
+    if ((properties % 9) + (Math.floor(properties / 9) % 5) > 4) throw broken();
+    decoder.setProperties(properties);
   } else if (reset === 1) decoder.resetState();
   const end = input.position + packed;
   await decoder.begin();

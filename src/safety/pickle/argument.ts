@@ -114,9 +114,17 @@ function float8(stream: ByteStream): number {
   return stream.window.readDoubleBE(stream.at - 8);
 }
 
+/** Unpicklers refuse a name that is no UTF-8. Here it also tells numbers that begin like an opcode from a pickle. */
+async function name(stream: ByteStream): Promise<string | LongText> {
+  const text = await line(stream, 'utf8');
+  if (typeof text === 'string' && text.includes('\ufffd'))
+    throw new BrokenPickle('A name of the pickle is no text.');
+  return text;
+}
+
 async function lines(stream: ByteStream): Promise<Lines> {
-  const first = await line(stream, 'utf8');
-  return { kind: 'lines', first, second: await line(stream, 'utf8') };
+  const first = await name(stream);
+  return { kind: 'lines', first, second: await name(stream) };
 }
 
 /**

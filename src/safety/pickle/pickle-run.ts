@@ -54,7 +54,7 @@ class PickleRun {
 
   /** @param arrays whether joblib's wrappers mean what they do to joblib. */
   async toStop(arrays: boolean): Promise<void> {
-    const { limits } = this.#machine.options;
+    const { limits, report } = this.#machine.options;
     const stream = this.#stream;
     for (;;) {
       if (stream.buffered < longestOpcode && !(await stream.fill(longestOpcode)) && stream.buffered === 0) {
@@ -75,7 +75,7 @@ class PickleRun {
       this.#checkFrame(stream.position);
       operation(this.#machine, argument);
       if (code === stopCode) {
-        if (this.#isCut) throw new EndOfBytes();
+        if (this.#isCut) report('pickle.truncated', 'A frame is said to reach beyond the end of the file.');
         return;
       }
       if (code === frameCode) this.#frame(Number(argument));
@@ -100,7 +100,7 @@ class PickleRun {
     if (this.#stream.position < this.#frameEnd) this.#checkFrame(end);
     this.#frameEnd = Math.max(this.#frameEnd, end);
     // CPython's own unpickler refuses a frame that is cut short; the one in Python, which joblib uses, runs what is
-    // there. So it counts as broken, but only at the end.
+    // there. So it counts as broken, and what it holds is followed all the same.
     if (end > (this.#content.size ?? Infinity)) this.#isCut = true;
   }
 
