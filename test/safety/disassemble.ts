@@ -72,6 +72,13 @@ class Reader {
     return this.#bytes.subarray(this.at - count, this.at);
   }
 
+  /** Unpicklers refuse what is no UTF-8. */
+  #nameLine(): string {
+    const line = this.#line();
+    if (line.includes('\ufffd')) throw new Error('not UTF-8');
+    return line;
+  }
+
   #line(): string {
     const end = this.#bytes.indexOf(10, this.at);
     if (end === -1) throw new Error('end');
@@ -137,13 +144,13 @@ class Reader {
   }
 
   #plain(name: string): void {
-    if (name === 'GLOBAL') return this.#look(this.#line(), this.#line());
+    if (name === 'GLOBAL') return this.#look(this.#nameLine(), this.#nameLine());
     if (name === 'STACK_GLOBAL') {
       const own = this.#pop();
       return this.#look(this.#pop(), own);
     }
     if (name === 'INST') {
-      this.#look(this.#line(), this.#line());
+      this.#look(this.#nameLine(), this.#nameLine());
       this.#stack.pop();
       this.#group();
     } else if (['OBJ', 'TUPLE', 'LIST', 'DICT', 'FROZENSET'].includes(name)) this.#group();

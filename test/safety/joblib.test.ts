@@ -76,7 +76,7 @@ describe('the array’s bytes are passed over', () => {
     expect(await answer(withArray(plain, Buffer.concat([padding, Buffer.alloc(24, 0x93)])))).toEqual([
       'SAFE',
     ]);
-    const objects = { shape: tuple(integer(2)), dtype: structured(dtype('O'), 1) };
+    const objects = { shape: tuple(integer(2)), dtype: structured(dtype('O'), 27) };
     expect(await answer(withArray(objects, pickle(none)))).toEqual(['SAFE']);
     expect(await answer(withArray(objects, pickle(evil)))).toEqual(['DANGEROUS', 'pickle.denied-global']);
   });
@@ -89,9 +89,10 @@ describe('the array’s bytes are passed over', () => {
 
 describe('what would lead the reader astray', () => {
   test('a type whose flags say objects though it has none, and the reverse', async () => {
-    for (const type of [dtype('f8', 1), dtype('O', 0)]) {
+    for (const type of [dtype('f8', 1), dtype('O', 0), dtype('O', 1), dtype('f8', 2)]) {
       expect(await answer(withArray({ ...vector, dtype: type }, Buffer.alloc(64)))).toEqual([
         'SUSPICIOUS',
+        'numpy.element-type',
         'joblib.unclear-array',
       ]);
     }

@@ -1,10 +1,11 @@
 /** Opcodes that look names up, call, and set the state of objects. */
 import type { Argument, Lines } from './argument.ts';
+import { isUnclearDtype } from './dtype.ts';
 import type { Machine, Operation } from './machine.ts';
 import type { OpcodeName } from './opcodes.ts';
-import { BrokenPickle } from './pickle.errors.ts';
-import { enclose, instance, isGlobal, isInstance, itemsOf, sequence, unknown } from './value.ts';
-import type { Instance, Mapping, Persistent, Value } from './value.ts';
+import { checkState, setState } from './state.ts';
+import { instance, isGlobal, isInstance, itemsOf, sequence, unknown } from './value.ts';
+import type { Persistent, Value } from './value.ts';
 
 function isLines(argument: Argument): argument is Lines {
   return typeof argument === 'object' && argument !== null && argument.kind === 'lines';
@@ -42,9 +43,29 @@ function checkEncoding(machine: Machine, callee: Value, args: Value): void {
   machine.options.report('pickle.computed-text', 'Makes text or bytes by another codec than Latin-1.');
 }
 
-function call(machine: Machine, callee: Value, args: Value): void {
-  machine.called(callee);
+/** Functions that call one of their arguments, and which. */
+const calledArguments: Readonly<Record<string, number>> = {
+  'numpy.random._pickle.__generator_ctor': 1,
+  'numpy.random._pickle.__randomstate_ctor': 1,
+  'numpy.random.mtrand.__randomstate_ctor': 1,
+  'torch._tensor._rebuild_from_type_v2': 0,
+};
+
+/** What is called by what is called must be told, too. */
+function checkArguments(machine: Machine, callee: Value, args: Value): void {
+  const index = isGlobal(callee) ? calledArguments[`${callee.module}.${callee.name}`] : undefined;
+  if (index === undefined) return;
+  const items = itemsOf(args);
+  if (items === undefined) machine.called(unknown);
+  else if (items[index] !== undefined) machine.called(items[index]);
+}
+
+/** @param isCall whether the callee runs, and does not only lend its class. */
+function call(machine: Machine, callee: Value, args: Value, isCall = true): void {
+  if (isCall) machine.called(callee);
+  else machine.made(callee);
   checkEncoding(machine, callee, args);
+  checkArguments(machine, callee, args);
   const [type, rest] = madeBy(callee, args);
   machine.hold(rest);
   const made = instance(type, rest);
@@ -57,11 +78,16 @@ function reduce(machine: Machine): void {
   call(machine, machine.pop(), args);
 }
 
+function newObject(machine: Machine): void {
+  const args = machine.pop();
+  call(machine, machine.pop(), args, false);
+}
+
 function newObjectEx(machine: Machine): void {
   const keywords = machine.pop();
   const args = machine.pop();
   const made = sequence('tuple', [...(itemsOf(args) ?? [args]), keywords]);
-  call(machine, machine.pop(), made);
+  call(machine, machine.pop(), made, false);
 }
 
 function instanceByName(machine: Machine, argument: Argument): void {
@@ -80,38 +106,18 @@ function object(machine: Machine): void {
   call(machine, callee, sequence('tuple', args));
 }
 
-function setAttributes(target: Instance, state: Mapping): void {
-  target.attributes ??= new Map();
-  for (const [name, value] of state.entries) {
-    target.attributes.set(name, value);
-    enclose(target, value);
-  }
-  target.partial ||= state.partial;
-}
-
-/** A state is a dict of attributes, a pair of two such (the second for slots), or what `__setstate__` makes of it. */
-function setState(target: Instance, state: Value): void {
-  const parts = itemsOf(state);
-  const isPair = parts?.length === 2 && parts.every((part) => part === null || isDict(part));
-  for (const part of isPair ? parts : [state]) {
-    if (isDict(part)) setAttributes(target, part);
-    else if (part !== null) {
-      target.state = part;
-      enclose(target, part);
-    }
-  }
-}
-
-function isDict(value: Value): value is Mapping {
-  return typeof value === 'object' && value?.kind === 'dict';
-}
-
 function build(machine: Machine): void {
   const state = machine.pop();
   const target = machine.top();
   machine.hold(state);
+  checkState(machine, target, state);
   if (isInstance(target)) {
     setState(target, state);
+    if (isUnclearDtype(target)) {
+      const message =
+        'Makes an element type that contradicts itself: arrays of it may hold addresses of its making.';
+      machine.options.report('numpy.element-type', message);
+    }
     machine.checkExtent(target);
   } else if (isGlobal(target)) {
     const full = `${target.module}.${target.name}`;
@@ -121,8 +127,8 @@ function build(machine: Machine): void {
 
 function persistent(machine: Machine, id: Value): void {
   const { persistentIds } = machine.options;
-  if (persistentIds === 'refused') throw new BrokenPickle('Refers to an object that is kept outside.');
-  if (persistentIds === 'suspicious') {
+  if (persistentIds === 'doubtful') machine.isDoubtful = true;
+  if (persistentIds !== 'expected') {
     machine.options.report('pickle.persistent-id', 'Refers to an object that is kept outside of the file.');
   }
   machine.keepId(id);
@@ -141,7 +147,7 @@ export const callOperations = {
   GLOBAL: (machine, argument) => machine.push(named(machine, argument)),
   STACK_GLOBAL: stackGlobal,
   REDUCE: reduce,
-  NEWOBJ: reduce,
+  NEWOBJ: newObject,
   NEWOBJ_EX: newObjectEx,
   INST: instanceByName,
   OBJ: object,

@@ -84,6 +84,7 @@ export const deniedNames: ReadonlyMap<string, ReadonlySet<string>> = new Map(
  */
 export const exempt: ReadonlySet<string> = new Set(
   words(`
+    sklearn.externals.joblib.numpy_pickle.NumpyArrayWrapper
     _codecs.encode copyreg._reconstructor copyreg.__newobj__ copyreg.__newobj_ex__ torch.serialization._get_layout
     torch.jit._pickle.build_intlist torch.jit._pickle.build_doublelist torch.jit._pickle.build_boollist
     torch.jit._pickle.build_tensorlist torch.jit._pickle.build_tensor_from_id torch.jit._pickle.restore_type_tag

@@ -67,8 +67,13 @@ export function elementType(code: string): ElementType | undefined {
   return { name: nameOf(kind, size), size, hasObjects: false };
 }
 
-/** Bit of a dtype's flags: elements hold references (numpy/ndarraytypes.h: NPY_ITEM_HASOBJECT). */
+/**
+ * Bits of a dtype's flags (numpy/ndarraytypes.h): elements hold references (NPY_ITEM_REFCOUNT), which is what loaders of
+ * arrays go by; and what goes with it, of which NPY_LIST_PICKLE decides whether references are read from raw bytes.
+ */
 const hasObjectFlag = 1;
+const listPickleFlag = 2;
+const objectFlags = 0b11011;
 
 function isDict(value: Value | undefined): value is Mapping {
   return typeof value === 'object' && value?.kind === 'dict';
@@ -93,8 +98,9 @@ function withState(type: ElementType, code: string, state: readonly Value[]): El
   const partsHave = partsHaveObjects(subarray, fields);
   if (partsHave === undefined || typeof flags !== 'number') return undefined;
   const flagged = (flags & hasObjectFlag) !== 0;
-  // The flag is what a loader goes by. One that contradicts the type was set by hand.
+  // Flags that contradict the type or each other were set by hand.
   if (flagged !== (type.hasObjects || partsHave)) return undefined;
+  if (flagged ? (flags & objectFlags) !== objectFlags : (flags & listPickleFlag) !== 0) return undefined;
   const ownSize = typeof size === 'number' && size >= 0 && /^[|<>=]?[USVa]/.test(code) ? size : type.size;
   const name = ownSize === type.size ? type.name : nameOf(code.replace(/[^USVa]/g, '')[0] ?? 'V', ownSize);
   return { name, size: ownSize, hasObjects: flagged };
@@ -105,15 +111,27 @@ function isDtype(value: Value | undefined): value is Instance {
   return value.callee.kind === 'global' && value.callee.module === 'numpy' && value.callee.name === 'dtype';
 }
 
+/** The class that stands for a structured type whose fields are attributes, too; the state tells its size. */
+function isRecord(value: Value | undefined): boolean {
+  if (typeof value !== 'object' || value?.kind !== 'global') return false;
+  return /^numpy\.((rec|_?core\.records)\.)?record$/.test(`${value.module}.${value.name}`);
+}
+
 /** The element type of an abstract `numpy.dtype`; undefined where the pickle does not tell it beyond doubt. */
 export function dtypeOf(value: Value | undefined): ElementType | undefined {
   if (!isDtype(value) || value.attributes !== undefined) return undefined;
-  const code = itemsOf(value.args)?.[0];
+  const written = itemsOf(value.args)?.[0];
+  const code = isRecord(written) ? 'V0' : written;
   if (typeof code !== 'string') return undefined;
   const type = elementType(code);
   if (type === undefined || value.state === undefined) return type;
   const state = itemsOf(value.state);
   return state === undefined || state.length < 8 ? undefined : withState(type, code, state);
+}
+
+/** Whether it is a `numpy.dtype` whose state NumPy has not written. */
+export function isUnclearDtype(value: Instance): boolean {
+  return isDtype(value) && value.state !== undefined && dtypeOf(value) === undefined;
 }
 
 /** More dimensions than NumPy has. */

@@ -7,7 +7,7 @@ import type { Rule } from '../finding.ts';
 import type { Argument } from './argument.ts';
 import { Memo } from './memo.ts';
 import { BrokenPickle, PickleLimit } from './pickle.errors.ts';
-import { judge, resolve } from './policy.ts';
+import { isNeverCalled, judge, resolve } from './policy.ts';
 import { holdsReader, isGlobal, itemsOf, sequence, unknown } from './value.ts';
 import type { Composite, Global, Sequence, Value } from './value.ts';
 
@@ -21,10 +21,11 @@ export interface MachineOptions {
   /** Told of whatever is not in order, at the opcode where it shows. */
   readonly report: Report;
   /**
-   * Objects kept outside of the pickle: expected in torch files, whose storages they are; suspicious elsewhere; and the
-   * end of what is only tried as a pickle, since unpicklers refuse them and many a binary file seems to have one.
+   * Objects kept outside of the pickle: expected in torch files, whose storages they are; suspicious elsewhere; and a
+   * sign of no pickle in what is only tried as one, since most unpicklers refuse them and many a binary file seems to
+   * have one.
    */
-  readonly persistentIds: 'expected' | 'suspicious' | 'refused';
+  readonly persistentIds: 'expected' | 'suspicious' | 'doubtful';
   /**
    * Whether to go on where an unpickler would stop for want of values: for bytes that another reader than the
    * intended one would take for opcodes.
@@ -45,6 +46,13 @@ function isOutsideClass(value: Value): boolean {
   return tag === 'module' && isGlobal(type);
 }
 
+/** Whether something may be the name of a module or in one: numbers that are taken for a pickle hardly look so. */
+function mayBeName(value: Value): boolean {
+  const isLong = typeof value === 'object' && value?.kind === 'long-text';
+  const text = isLong ? value.head : value;
+  return typeof text !== 'string' || /^[^\s\p{Cc}]+$/u.test(text);
+}
+
 export class Machine {
   readonly options: MachineOptions;
   readonly memo: Memo;
@@ -52,11 +60,13 @@ export class Machine {
   readonly marks: number[] = [];
   /** What the last PROTO said; 0 where there was none. */
   protocol = 0;
-  /** How many names were looked up, and how many calls made. */
+  /** How many names were looked up that there may be, and how many calls made. */
   globals = 0;
   calls = 0;
   /** Ids of the objects kept outside, as torch files name their storages. */
   readonly persistent: Value[] = [];
+  /** Whether it has met what most unpicklers refuse, so that what is only tried as a pickle seems to be none. */
+  isDoubtful = false;
   /** Set by STOP. */
   result: Value | undefined;
 
@@ -181,7 +191,7 @@ export class Machine {
 
   /** A name is looked up: judged here, whether or not it is ever called. */
   lookUp(module: Value, name: Value): Value {
-    this.globals += 1;
+    if (mayBeName(module) && mayBeName(name)) this.globals += 1;
     if (typeof module !== 'string' || typeof name !== 'string') {
       this.options.report(
         'pickle.unresolved-global',
@@ -204,13 +214,27 @@ export class Machine {
     return { kind: 'global', module: resolved.module, name: resolved.name } satisfies Global;
   }
 
-  /** Something is called, or made by its class. */
+  /** Something is called. */
   called(callee: Value): void {
     this.calls += 1;
-    if (isGlobal(callee) || isOutsideClass(callee)) return;
-    this.options.report(
-      'pickle.computed-callee',
-      'Calls what another call has returned, so that it cannot be told what runs.',
-    );
+    if (isGlobal(callee)) {
+      if (!isNeverCalled(callee)) return;
+      const full = `${callee.module}.${callee.name}`;
+      this.options.report(
+        'pickle.unusual-call',
+        `Calls ${full}, which models name but do not call while loading.`,
+      );
+    } else if (!isOutsideClass(callee)) {
+      this.options.report(
+        'pickle.computed-callee',
+        'Calls what another call has returned, so that it cannot be told what runs.',
+      );
+    }
+  }
+
+  /** An object of a class is made without calling it. */
+  made(type: Value): void {
+    if (isGlobal(type)) this.calls += 1;
+    else this.called(type);
   }
 }

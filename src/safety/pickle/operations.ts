@@ -50,8 +50,11 @@ function itemsInto(machine: Machine, items: readonly Value[]): void {
   if (target === undefined) return;
   for (const item of items) {
     machine.hold(item);
-    if (target.kind === 'dict') target.partial = true;
-    else addItem(target, item);
+    if (target.kind === 'dict') {
+      // Such an object's `append` may be one of its entries, as with scikit-learn's Bunch.
+      machine.options.report('pickle.special-attribute', 'Appends to an object that has entries.');
+      target.partial = true;
+    } else addItem(target, item);
   }
   grown(machine, target);
 }

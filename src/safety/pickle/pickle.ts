@@ -52,6 +52,7 @@ class PickleFile {
   calls = 0;
   startsWithProto = false;
   torch: boolean;
+  isDoubtful = false;
   readonly #content: Content;
   readonly #limits: Limits;
   readonly #stream: ByteStream;
@@ -92,7 +93,7 @@ class PickleFile {
 
   #persistentIds(): MachineOptions['persistentIds'] {
     if (this.torch || this.#isLegacy()) return 'expected';
-    return this.#claimed || this.startsWithProto ? 'suspicious' : 'refused';
+    return this.#claimed || this.startsWithProto ? 'suspicious' : 'doubtful';
   }
 
   #isLegacy(): boolean {
@@ -117,6 +118,7 @@ class PickleFile {
     } finally {
       this.globals += machine.globals;
       this.calls += machine.calls;
+      this.isDoubtful ||= machine.isDoubtful;
     }
     if (machine.persistent.length > 0) this.#ids = machine.persistent;
     this.values.push(machine.result ?? null);
@@ -159,7 +161,7 @@ function isPickle(file: PickleFile, options: PickleOptions): boolean {
   const isWhole = file.values.length > 0;
   if (file.startsWithProto) return isWhole || file.run.steps - options.steps >= convincingSteps;
   // Protocols 0 and 1 have no magic. Without a name that is looked up they are only data.
-  return file.globals > 0 && (isWhole || file.calls > 0);
+  return !file.isDoubtful && file.globals > 0 && (isWhole || file.calls > 0);
 }
 
 export interface PickleAnswer {

@@ -1,5 +1,5 @@
 /** Whether a name that a pickle looks up is one of a model's, one of an attacker's, or unknown. */
-import { allowed } from './allowlist.ts';
+import { allowed, neverCalled } from './allowlist.ts';
 import { deniedModules, deniedNames, exempt, hiddenModules } from './denylist.ts';
 import { currentModule, fixImports } from './module-names.ts';
 import type { QualifiedName } from './module-names.ts';
@@ -52,4 +52,12 @@ export function judge(written: QualifiedName, protocol: number): Judgement {
   }
   const { module, name } = resolve(written, protocol);
   return allowed.has(`${currentModule(module)} ${name}`) ? 'allowed' : 'unknown';
+}
+
+/**
+ * Whether an allowed name is one that models only refer to, such as a metric: called with whatever arguments, it may
+ * call methods of theirs, and with several of those an attacker gets far.
+ */
+export function isNeverCalled({ module, name }: QualifiedName): boolean {
+  return neverCalled.has(`${currentModule(module)} ${name}`);
 }

@@ -54,6 +54,10 @@ export interface Mapping extends Extent {
   length: number;
   /** Whether an entry is not held. */
   partial: boolean;
+  /** A key that as an attribute's name would stand for a method that loaders call. */
+  special: string | undefined;
+  /** Whether a key may be a text that is only made while loading. */
+  hasComputedKey: boolean;
 }
 
 /** What a module's name stands for, as Python 3 would look it up. */
@@ -109,6 +113,8 @@ export function mapping(): Mapping {
     entries: new Map(),
     length: 0,
     partial: false,
+    special: undefined,
+    hasComputedKey: false,
     depth: 1,
     weight: 1,
     holdsReader: false,
@@ -168,7 +174,15 @@ export function addItem(target: Sequence, item: Value): void {
   enclose(target, item);
 }
 
+/** Methods that unpicklers look up on an object by name. */
+const special = /^(__\w+__|append|extend|add)$/;
+
 export function addEntry(target: Mapping, key: Value, value: Value): void {
+  if (typeof key === 'string') {
+    if (special.test(key)) target.special ??= key;
+  } else if (typeof key === 'object' && key !== null) {
+    target.hasComputedKey ||= key.kind === 'instance' || key.kind === 'unknown' || key.kind === 'persistent';
+  }
   if (typeof key === 'string' && (target.entries.size < heldEntries || target.entries.has(key))) {
     target.entries.set(key, value);
   } else target.partial = true;
