@@ -53,6 +53,7 @@ export async function inspectCompressed(
     reopen: (skipped) => openAt(content, skipped),
     codec,
     expansion: scan.expansion,
+    isCounted: false,
     limits: scan.limits,
     path: `${content.path}!${name}`,
     isStream: true,

@@ -13,6 +13,7 @@ const valueBytes = [1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8];
 
 /** Keys and names of tensors are short; metadata may hold a whole chat template. */
 const maxName = 65_535;
+const shownName = 100;
 const maxTemplate = 1024 * 1024;
 const maxDimensions = 4;
 const maxArrayDepth = 3;
@@ -79,10 +80,13 @@ class GgufFile {
     throw new BrokenGguf(`The file says that it has ${count} ${what}.`);
   }
 
-  async #text(limit: number): Promise<string> {
+  /** @param held bytes of it that are wanted: there may be a million names, each as long as a name may be. */
+  async #text(limit: number, held = limit): Promise<string> {
     const length = await this.#size();
     if (length > limit) throw new BrokenGguf(`A text of the file says that it has ${length} bytes.`);
-    return (await this.#stream.take(length)).toString('utf8');
+    const text = (await this.#stream.take(Math.min(length, held))).toString('utf8');
+    await this.#stream.skip(length - Math.min(length, held));
+    return text;
   }
 
   async #type(): Promise<number> {
@@ -127,7 +131,7 @@ class GgufFile {
   }
 
   async #tensor(): Promise<Tensor> {
-    const name = await this.#text(maxName);
+    const name = await this.#text(maxName, shownName);
     const dimensions = await this.#type();
     if (dimensions > maxDimensions) {
       throw new BrokenGguf(
@@ -142,7 +146,7 @@ class GgufFile {
     const offset = this.#stream.uint64();
     const size = typeSizes[type];
     if (size === undefined) {
-      const message = `The tensor ${JSON.stringify(name.slice(0, 100))} is of the type ${type}, which is not known here.`;
+      const message = `The tensor ${JSON.stringify(name)} is of the type ${type}, which is not known here.`;
       this.#scan.findings.add(this.#content.path, null, 'gguf.tensor-type', message);
       return { name, offset, bytes: undefined };
     }
@@ -154,7 +158,7 @@ class GgufFile {
     const start = Math.ceil(this.#stream.position / this.#alignment) * this.#alignment;
     let covered = 0;
     for (const { name, offset, bytes = 0 } of tensors.toSorted((a, b) => a.offset - b.offset)) {
-      const shown = JSON.stringify(name.slice(0, 100));
+      const shown = JSON.stringify(name);
       const fail = (problem: string) => new BrokenGguf(`The tensor ${shown} ${problem}.`, 'gguf.tensors');
       if (!Number.isSafeInteger(bytes)) throw fail('has a size that is no count of whole blocks');
       if (offset % this.#alignment !== 0) throw fail('does not lie where the alignment allows');

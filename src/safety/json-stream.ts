@@ -16,6 +16,9 @@ export type JsonToken =
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 const longestText = 64 * 1024;
+const maxKeys = 2_000_000;
+/** Of all keys of one object, in characters: they are kept to find one that is given twice. */
+const maxKeyText = 64 * 2 ** 20;
 const longestWord = 32;
 /** Bytes that hold any token but a text. */
 const shortToken = 64;
@@ -133,11 +136,14 @@ export class JsonStream {
   async object(each: (key: string) => Promise<void>): Promise<void> {
     await this.mark('{');
     const seen = new Set<string>();
+    let length = 0;
     if (await this.#isNext(0x7d)) return this.mark('}');
     for (;;) {
       const key = await this.text();
       if (seen.has(key)) throw new BrokenJson(`The header gives ${JSON.stringify(key.slice(0, 100))} twice.`);
       seen.add(key);
+      length += key.length;
+      if (seen.size > maxKeys || length > maxKeyText) throw new BrokenJson('The header has too many keys.');
       await this.mark(':');
       await each(key);
       if (await this.#isNext(0x7d)) return this.mark('}');

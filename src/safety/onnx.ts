@@ -34,6 +34,9 @@ const maxOpsetVersion = 1000;
 /** Pairs of domain and operator that are kept until the functions are known, which stand behind the graph. */
 const maxOperators = 10_000;
 
+/** Functions of a model that are kept; the operators of those beyond are taken for unknown. */
+const maxFunctions = 100_000;
+
 /** What a path that is plain on its face may still mean to a program that opens it. */
 const meantOtherwise = /^~|%2e|%2f|%5c|->|:/i;
 
@@ -79,8 +82,10 @@ class OnnxRules implements OnnxVisitor {
 
   end(message: Message): void {
     if (message === 'node') this.#node();
-    else if (message === 'function') this.#functions.add(`${this.#function[1]} ${this.#function[0]}`);
-    else if (message === 'entry') this.#external();
+    else if (message === 'function') {
+      if (this.#functions.size < maxFunctions)
+        this.#functions.add(`${this.#function[1]} ${this.#function[0]}`);
+    } else if (message === 'entry') this.#external();
     else if (message === 'tensor') {
       const problem = this.#tensors.pop()?.problem();
       if (problem !== undefined) this.#add('onnx.tensor-size', problem);
@@ -103,9 +108,13 @@ class OnnxRules implements OnnxVisitor {
     if (pythonOperators.has(operator)) {
       this.#add('onnx.runs-python', `The operator ${operator} runs Python.`);
     }
-    if (!carriedDomains.has(domain) && this.#operators.size < maxOperators) {
-      this.#operators.add(`${domain} ${operator}`);
-    }
+    if (carriedDomains.has(domain)) return;
+    if (this.#operators.size < maxOperators) this.#operators.add(`${domain} ${operator}`);
+    else
+      this.#add(
+        'onnx.unknown-domain',
+        'The model uses too many operators of domains that the runtime does not carry.',
+      );
   }
 
   #external(): void {

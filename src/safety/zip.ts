@@ -97,8 +97,9 @@ class ZipScan {
     const { content, error } = await unpack({
       reopen: (skipped) => openAt(packed, skipped),
       codec: inflateRaw,
-      // What it says to unpack to has been counted, and it cannot unpack to more.
-      expansion: undefined,
+      expansion,
+      // What it says to unpack to has been, and it cannot unpack to more.
+      isCounted: true,
       limits,
       path,
       isStream: false,

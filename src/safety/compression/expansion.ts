@@ -4,15 +4,31 @@ import { Bomb, TooLarge } from './compression.errors.ts';
 
 const mega = 1e6;
 
+/** How often all of it may be unpacked, on average; and how much counts as unpacked in any case, in bytes. */
+const repeats = 64;
+const repeatFloor = 256 * 2 ** 20;
+
 export class Expansion {
   readonly #limits: Limits;
   /** Size of the file that is inspected, in bytes. */
   readonly #fileBytes: number;
   #produced = 0;
+  #work = 0;
 
   constructor(limits: Limits, fileBytes: number) {
     this.#limits = limits;
     this.#fileBytes = fileBytes;
+  }
+
+  /**
+   * Adds bytes that came out of a decompressor, for the first time or again: what does not fit into memory is unpacked
+   * anew for each look at it, and an archive of many such members would take for ever.
+   * @throws TooLarge
+   */
+  worked(bytes: number): void {
+    this.#work += bytes;
+    if (this.#work <= repeats * Math.max(this.#produced, repeatFloor)) return;
+    throw new TooLarge('Its members are so many and large that looking at each of them would take too long.');
   }
 
   /**

@@ -15,8 +15,9 @@ export type Codec = (reopen: Reopen, limits: Limits) => AsyncGenerator<Buffer, n
 export interface Packed {
   readonly reopen: Reopen;
   readonly codec: Codec;
-  /** undefined: what comes out has been counted already. */
-  readonly expansion: Expansion | undefined;
+  readonly expansion: Expansion;
+  /** Whether what comes out has been counted already. */
+  readonly isCounted: boolean;
   readonly limits: Limits;
   /** Of what it unpacks to. */
   readonly path: string;
@@ -36,16 +37,19 @@ export interface Unpacked {
 
 /** Counts bytes that are unpacked for the first time, and not those that are unpacked again. */
 class Progress {
-  readonly #expansion: Expansion | undefined;
+  readonly #packed: Packed;
   #furthest = 0;
 
-  constructor(expansion: Expansion | undefined) {
-    this.#expansion = expansion;
+  constructor(packed: Packed) {
+    this.#packed = packed;
   }
 
-  reached(position: number): void {
+  /** `bytes` have come out that end at `position`. @throws Bomb, TooLarge */
+  reached(position: number, bytes: number): void {
+    const { expansion, isCounted } = this.#packed;
+    expansion.worked(bytes);
     if (position <= this.#furthest) return;
-    this.#expansion?.add(position - this.#furthest);
+    if (!isCounted) expansion.add(position - this.#furthest);
     this.#furthest = position;
   }
 }
@@ -66,7 +70,7 @@ function piecesFeed(packed: Packed, progress: Progress): Feed {
       if (ended === true) return false;
       piece = value;
       done += piece.length;
-      progress.reached(done);
+      progress.reached(done, piece.length);
       checkLength(packed, done);
     }
     return true;
@@ -105,7 +109,7 @@ function streamed(packed: Packed, progress: Progress): Content {
  * @throws Bomb, TooLarge, DictionaryTooLarge
  */
 export async function unpack(packed: Packed): Promise<Unpacked> {
-  const progress = new Progress(packed.expansion);
+  const progress = new Progress(packed);
   const pieces = packed.codec(packed.reopen, packed.limits);
   const parts: Buffer[] = [];
   let size = 0;
@@ -119,7 +123,7 @@ export async function unpack(packed: Packed): Promise<Unpacked> {
         break;
       }
       size += next.value.length;
-      progress.reached(size);
+      progress.reached(size, next.value.length);
       checkLength(packed, size);
       if (size > packed.limits.heldBytes)
         return { content: streamed(packed, progress), end: undefined, error: undefined };

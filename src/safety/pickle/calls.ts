@@ -68,9 +68,7 @@ function call(machine: Machine, callee: Value, args: Value, isCall = true): void
   checkArguments(machine, callee, args);
   const [type, rest] = madeBy(callee, args);
   machine.hold(rest);
-  const made = instance(type, rest);
-  machine.checkExtent(made);
-  machine.push(made);
+  machine.pushNew(instance(type, rest));
 }
 
 function reduce(machine: Machine): void {

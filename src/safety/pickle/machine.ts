@@ -33,6 +33,11 @@ export interface MachineOptions {
   readonly lenient?: boolean;
 }
 
+/** What a container or object takes here, about; texts up to `shortText` are not counted beside; and all together. */
+const compositeBytes = 160;
+const shortText = 32;
+const heldBytes = 2 ** 30;
+
 /** Memo and stack that another machine starts from. */
 interface Inherited {
   readonly memo: Memo;
@@ -67,6 +72,7 @@ export class Machine {
   readonly persistent: Value[] = [];
   /** Whether it has met what most unpicklers refuse, so that what is only tried as a pickle seems to be none. */
   isDoubtful = false;
+  #held = 0;
   /** Set by STOP. */
   result: Value | undefined;
 
@@ -85,7 +91,21 @@ export class Machine {
     if (this.stack.length >= this.options.limits.stackDepth) {
       throw new PickleLimit(`The pickle stacks more than ${this.options.limits.stackDepth} values.`);
     }
+    if (typeof value === 'string' && value.length > shortText) this.#hold(value.length);
     this.stack.push(value);
+  }
+
+  /** Pushes a container or an object that has just been made. */
+  pushNew(value: Composite): void {
+    this.#hold(compositeBytes);
+    this.checkExtent(value);
+    this.push(value);
+  }
+
+  /** Nobody tells what of it is still held: so the sum of all counts. */
+  #hold(bytes: number): void {
+    this.#held += bytes;
+    if (this.#held > heldBytes) throw new PickleLimit('The pickle makes more values than can be followed.');
   }
 
   pop(): Value {
@@ -148,9 +168,7 @@ export class Machine {
   }
 
   pushSequence(kind: Sequence['kind'], items: Value[]): void {
-    const made = sequence(kind, items);
-    this.checkExtent(made);
-    this.push(made);
+    this.pushNew(sequence(kind, items));
   }
 
   remember(place: number, value: Value): void {

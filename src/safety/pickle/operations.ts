@@ -101,7 +101,7 @@ function containerOf(machine: Machine, value: Value, kind: 'list' | 'dict') {
 
 function dictOf(machine: Machine, pairs: readonly Value[]): Mapping {
   const made = mapping();
-  machine.push(made);
+  machine.pushNew(made);
   entriesInto(machine, pairs);
   return made;
 }
@@ -177,14 +177,14 @@ export const operations: Readonly<Record<OpcodeName, Operation>> = {
   TUPLE1: pushTuple(1),
   TUPLE2: pushTuple(2),
   TUPLE3: pushTuple(3),
-  EMPTY_LIST: (machine) => machine.push(sequence('list')),
+  EMPTY_LIST: (machine) => machine.pushNew(sequence('list')),
   LIST: (machine) => machine.pushSequence('list', machine.popMark()),
   APPEND: (machine) => itemsInto(machine, [machine.pop()]),
   APPENDS: (machine) => itemsInto(machine, machine.popMark()),
-  EMPTY_SET: (machine) => machine.push(sequence('set')),
+  EMPTY_SET: (machine) => machine.pushNew(sequence('set')),
   ADDITEMS: (machine) => itemsInto(machine, machine.popMark()),
   FROZENSET: (machine) => machine.pushSequence('frozenset', machine.popMark()),
-  EMPTY_DICT: (machine) => machine.push(mapping()),
+  EMPTY_DICT: (machine) => machine.pushNew(mapping()),
   DICT: (machine) => void dictOf(machine, machine.popMark()),
   SETITEM: (machine) => entriesInto(machine, [machine.pop(), machine.pop()].toReversed()),
   SETITEMS: (machine) => entriesInto(machine, machine.popMark()),

@@ -40,6 +40,9 @@ export interface PickleOptions {
 /** Remarks kept per file; the rest would say the same. */
 const maxRemarks = 1000;
 
+/** Results that are kept: torch's files have five, and what more there are would be told nowhere. */
+const maxValues = 64;
+
 /** Two bytes of PROTO and three further opcodes in order are no accident in a file of numbers. */
 const convincingSteps = 4;
 
@@ -121,7 +124,7 @@ class PickleFile {
       this.isDoubtful ||= machine.isDoubtful;
     }
     if (machine.persistent.length > 0) this.#ids = machine.persistent;
-    this.values.push(machine.result ?? null);
+    if (this.values.length < maxValues) this.values.push(machine.result ?? null);
     return true;
   }
 

@@ -42,7 +42,7 @@ export interface Bytes {
 export interface Sequence extends Extent {
   readonly kind: 'list' | 'tuple' | 'set' | 'frozenset';
   /** The first `heldItems`. */
-  readonly items: Value[];
+  items: Value[];
   length: number;
 }
 
@@ -169,7 +169,9 @@ export function enclose(holder: Extent, held: Value): void {
 }
 
 export function addItem(target: Sequence, item: Value): void {
-  if (target.items.length < heldItems) target.items.push(item);
+  // An array of one takes a fraction of one that has been pushed to, and most lists of a few million have one item.
+  if (target.items.length === 0) target.items = [item];
+  else if (target.items.length < heldItems) target.items.push(item);
   target.length += 1;
   enclose(target, item);
 }
