@@ -49,7 +49,7 @@ export function sliceOf(source: ByteSource, start: number, size: number): ByteSo
 
 /** `length` bytes from `position` on, fewer at the end. */
 export function bytesAt(source: ByteSource, position: number, length: number): Buffer {
-  const target = Buffer.alloc(Math.max(0, Math.min(length, source.size - position)));
+  const target = Buffer.allocUnsafeSlow(Math.max(0, Math.min(length, source.size - position)));
   return target.subarray(0, source.read(target, position));
 }
 

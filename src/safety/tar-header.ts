@@ -36,13 +36,14 @@ const [checksumAt, checksumEnd] = [148, 156];
 
 /** The sum of all bytes, those of the checksum taken as spaces. Some old writers took bytes as signed. */
 function isChecked(block: Buffer): boolean {
+  const written = numeric(block, checksumAt, checksumEnd - checksumAt);
+  if (Number.isNaN(written)) return false;
   let [sum, signed] = [0, 0];
   for (let i = 0; i < blockBytes; i++) {
     const byte = i >= checksumAt && i < checksumEnd ? 0x20 : (block[i] ?? 0);
     sum += byte;
     signed += byte < 0x80 ? byte : byte - 0x100;
   }
-  const written = numeric(block, checksumAt, checksumEnd - checksumAt);
   return written === sum || written === signed;
 }
 

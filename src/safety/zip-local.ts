@@ -15,6 +15,9 @@ export interface LocalMember {
 /** Flag: sizes and checksum follow the data. */
 const hasDescriptor = 8;
 
+/** As long as most names and extra fields are together: read with what stands before them. */
+const commonTail = 256;
+
 interface LocalHeader {
   readonly flags: number;
   readonly method: number;
@@ -26,12 +29,17 @@ interface LocalHeader {
 }
 
 function readHeader(source: ByteSource, start: number): LocalHeader {
-  const fixed = bytesAt(source, start, localBytes);
+  const first = bytesAt(source, start, localBytes + commonTail);
+  const fixed = first.subarray(0, localBytes);
   if (fixed.length < localBytes || fixed.readUInt32LE(0) !== localSignature) {
     throw new BrokenZip('A member is not where the directory says.');
   }
   const [nameLength, extraLength] = [fixed.readUInt16LE(26), fixed.readUInt16LE(28)];
-  const rest = bytesAt(source, start + localBytes, nameLength + extraLength);
+  const length = nameLength + extraLength;
+  const rest =
+    length <= commonTail
+      ? first.subarray(localBytes, localBytes + length)
+      : bytesAt(source, start + localBytes, length);
   const wide = extraField(rest.subarray(nameLength), 0x0001);
   const [packed, size] = [fixed.readUInt32LE(18), fixed.readUInt32LE(22)];
   const isWide = packed === 0xffffffff && size === 0xffffffff && wide !== undefined && wide.length >= 16;

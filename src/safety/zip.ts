@@ -1,5 +1,5 @@
 /** Zip archives, npz and torch files among them: the directory against the members, then each member. */
-import { checksumOf, sliceOf } from './byte-source.ts';
+import { bufferSource, checksumOf, sliceOf } from './byte-source.ts';
 import type { ByteSource } from './byte-source.ts';
 import { inflateRaw } from './compression/inflate.ts';
 import { unpack } from './compression/unpack.ts';
@@ -22,6 +22,7 @@ class ZipScan {
   readonly #source: ByteSource;
   readonly #end: ZipEnd;
   readonly #place: Place;
+  #held: Buffer = Buffer.alloc(0);
 
   constructor(scan: Scan, content: Content, source: ByteSource, end: ZipEnd, place: Place) {
     this.#scan = scan;
@@ -75,9 +76,23 @@ class ZipScan {
     }
   }
 
+  /**
+   * A member's bytes as they lie. Small ones are read at once, not piece by piece for each look at them, and all into
+   * the same memory: nothing of a member is kept when the next one's turn comes.
+   */
+  #packed({ packedSize }: ZipEntry, { dataAt }: LocalMember, isStorage: boolean): ByteSource {
+    const { checksummedBytes } = this.#scan.limits;
+    const slice = sliceOf(this.#source, dataAt, packedSize);
+    if (isStorage || packedSize > checksummedBytes) return slice;
+    if (this.#held.length < packedSize)
+      this.#held = Buffer.allocUnsafeSlow(Math.min(checksummedBytes, 2 * packedSize));
+    return bufferSource(this.#held.subarray(0, slice.read(this.#held.subarray(0, packedSize), 0)));
+  }
+
   async #member(entry: ZipEntry, member: LocalMember, path: string, root: string | undefined): Promise<void> {
     const { limits, findings, expansion } = this.#scan;
-    const packed = contentOf(sliceOf(this.#source, member.dataAt, entry.packedSize), path);
+    const isStorage = root !== undefined && entry.name.startsWith(`${root}/data/`);
+    const packed = contentOf(this.#packed(entry, member, isStorage), path);
     const place: Place = {
       depth: this.#place.depth + 1,
       torchPickle: root !== undefined && entry.name === `${root}/data.pkl`,
@@ -86,10 +101,10 @@ class ZipScan {
       if (entry.size !== entry.packedSize) {
         findings.add(path, entry.recordAt, 'zip.size', 'It has another size than it says.');
       }
-      // Larger ones are not read through: in torch files they are gigabytes of numbers. A wrong checksum makes their
-      // loader refuse them; what counts is that they do not begin as anything that a loader would run, and that is
-      // looked at in every member, as any loader would start there.
-      if (entry.size <= limits.checksummedBytes) this.#checksum(entry, path, packed);
+      // Larger ones and torch's tensors are not read through: they are gigabytes of numbers. A wrong checksum makes
+      // their loader refuse them; what counts is that they do not begin as anything that a loader would run, and that
+      // is looked at in every member, as any loader would start there.
+      if (!isStorage && entry.size <= limits.checksummedBytes) this.#checksum(entry, path, packed);
       await this.#scan.inspect(packed, place);
       return;
     }
