@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { global, pickle, reduce, text, tuple } from './assemble.ts';
 import { hostile, inspectBytes, rulesOf } from './inspect-bytes.ts';
 import { npy } from './npy-writer.ts';
-import { tar } from './tar-writer.ts';
+import { pax, tar } from './tar-writer.ts';
 import type { TarSpec } from './tar-writer.ts';
 import { zip } from './zip-writer.ts';
 import type { MemberSpec, ZipSpec } from './zip-writer.ts';
@@ -96,6 +96,31 @@ describe('a zip archive is not', () => {
     expect(await answer(zip(members, spec))).toEqual(expected);
   });
 
+  test.each<[string, ZipSpec]>([
+    ['has a second place between it and what points to it', { afterEnd64: Buffer.alloc(8) }],
+    ['is another than the old one’s', { narrowCount: 2 }],
+  ])('whose 64-bit end %s', async (_, spec) => {
+    expect(await answer(zip([first], { wide: true, ...spec }))).toEqual(['UNREADABLE', 'zip.broken']);
+  });
+
+  test('that holds a second archive behind its directory, for readers that look right before the end', async () => {
+    const [shown, hidden] = [zip([first], { wide: true }), zip([{ name: 'x', data: evil }], { wide: true })];
+    const both = Buffer.concat([shown, hidden]);
+    const end64 = shown.indexOf(Buffer.from('PK\x06\x06', 'latin1'));
+    both.writeUInt32LE(end64, both.lastIndexOf(Buffer.from('PK\x06\x07', 'latin1')) + 8);
+    expect(await answer(both)).toEqual(['UNREADABLE', 'zip.broken']);
+  });
+
+  test('whose end says that the directory is further on, whatever the file begins with', async () => {
+    const junk = Buffer.from('some text, then an archive that Python reads:');
+    const bytes = zip([{ name: 'x', data: evil }], { prefix: junk, shift: 500 });
+    expect(await answer(bytes)).toEqual(['UNREADABLE', 'zip.broken']);
+  });
+
+  test('with content in what is called a folder', async () => {
+    expect(await answer(zip([{ name: 'f/', data: evil }]))).toEqual(['DANGEROUS', 'pickle.denied-global']);
+  });
+
   test('with two members in the same bytes', async () => {
     const data = zip([first]).subarray(0, 30 + first.name.length + notes.length);
     const members = [
@@ -155,16 +180,44 @@ describe('a tar archive', () => {
   const file: TarSpec = { name: 'a.txt', data: notes };
 
   test('is SAFE; GNU’s long names and pax records describe the next member', async () => {
-    const pax = (record: string): TarSpec => ({ name: 'pax', type: 'x', data: Buffer.from(record) });
+    const records = (lines: string): TarSpec => ({ name: 'pax', type: 'x', data: Buffer.from(lines) });
     const long: TarSpec = { name: '././@LongLink', type: 'L', data: Buffer.from(`${'d/'.repeat(80)}f\0`) };
-    expect(await answer(tar([file, long, file, pax('16 path=b/c.txt\n'), file]))).toEqual(['SAFE']);
-    expect(await answer(tar([pax('17 path=../c.txt\n'), file]))).toEqual([
+    expect(await answer(tar([file, long, file, records('16 path=b/c.txt\n'), file]))).toEqual(['SAFE']);
+    expect(await answer(tar([records('17 path=../c.txt\n'), file]))).toEqual([
       'DANGEROUS',
       'archive.path-escapes',
     ]);
-    expect(await answer(tar([pax('15 path=b/c.txt\n'), file]))).toEqual(['UNREADABLE', 'tar.broken']);
+    expect(await answer(tar([records('15 path=b/c.txt\n'), file]))).toEqual(['UNREADABLE', 'tar.broken']);
     const longUp: TarSpec = { ...long, data: Buffer.from('../f\0') };
     expect(await answer(tar([longUp, file]))).toEqual(['DANGEROUS', 'archive.path-escapes']);
+  });
+
+  test('of which readers would make different things is not SAFE', async () => {
+    const damaged = ['UNREADABLE', 'tar.broken'];
+    // A record of no length would be read for ever.
+    const endless: TarSpec = { name: 'pax', type: 'x', data: Buffer.from('6 a=b\n0 c=d\n') };
+    for (const described of [
+      [endless],
+      [pax({ size: '0x10' })],
+      [pax({ size: '5' }, 'g')],
+      [pax({ path: 'a' }), pax({ path: 'b' })],
+    ]) {
+      expect(await answer(tar([...described, file]))).toEqual(damaged);
+    }
+    expect(await answer(tar([pax({ 'GNU.sparse.major': '1' }), file]))).toEqual([
+      'SUSPICIOUS',
+      'tar.member-type',
+    ]);
+    expect(await answer(tar([pax({ comment: 'made by git' }, 'g'), file]))).toEqual(['SAFE']);
+  });
+
+  test('of an old kind: a folder by its name has no content, and bytes may be summed with a sign', async () => {
+    expect(await answer(tar([{ name: 'f/', type: '\0', data: notes, old: true }]))).toEqual([
+      'SUSPICIOUS',
+      'tar.member-type',
+    ]);
+    const signed: TarSpec = { name: 'ü', data: evil, old: true, signed: true };
+    expect(await answer(tar([signed]))).toEqual(['DANGEROUS', 'pickle.denied-global']);
   });
 
   test.each<[string, TarSpec, string[]]>([

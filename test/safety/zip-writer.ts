@@ -96,6 +96,12 @@ export interface ZipSpec {
   readonly entries?: number;
   /** With the 64-bit records of its end. */
   readonly wide?: boolean;
+  /** Between its 64-bit record and what points to it. */
+  readonly afterEnd64?: Buffer;
+  /** In place of all ones in the old record of a wide one's end. */
+  readonly narrowCount?: number;
+  /** Added to where the end says that the directory is. */
+  readonly shift?: number;
 }
 
 export function zip(members: readonly MemberSpec[], spec: ZipSpec = {}): Buffer {
@@ -116,6 +122,7 @@ export function zip(members: readonly MemberSpec[], spec: ZipSpec = {}): Buffer 
     Buffer.of(45, 0, 45, 0),
     Buffer.alloc(8),
     ...[count, count, directory.length, at].map(uint64),
+    spec.afterEnd64 ?? Buffer.alloc(0),
     Buffer.from('PK\x06\x07', 'latin1'),
     uint32(0),
     uint64((spec.prefix?.length ?? 0) + at + directory.length),
@@ -126,10 +133,10 @@ export function zip(members: readonly MemberSpec[], spec: ZipSpec = {}): Buffer 
   const end = Buffer.concat([
     Buffer.from('PK\x05\x06', 'latin1'),
     Buffer.alloc(4),
-    uint16(wide ? 0xffff : count),
-    uint16(wide ? 0xffff : count),
+    uint16(wide ? (spec.narrowCount ?? 0xffff) : count),
+    uint16(wide ? (spec.narrowCount ?? 0xffff) : count),
     uint32(wide ? all : directory.length),
-    uint32(wide ? all : at),
+    uint32(wide ? all : at + (spec.shift ?? 0)),
     uint16(comment.length),
     comment,
   ]);

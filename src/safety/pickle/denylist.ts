@@ -14,16 +14,18 @@ export const deniedModules: ReadonlySet<string> = new Set(
     resource signal _signal shutil pathlib glob fileinput tempfile mmap msvcrt winreg _winreg _winapi
     socket _socket ssl _ssl select selectors socketserver SocketServer asyncio asyncore asynchat http httplib urllib
     urllib2 urllib3 requests aiohttp httpx ftplib smtplib smtpd poplib imaplib nntplib telnetlib xmlrpc xmlrpclib
-    webbrowser wsgiref cgi paramiko pexpect fabric
+    webbrowser wsgiref cgi paramiko pexpect fabric fsspec smart_open boto3 botocore
+    psutil sh plumbum pipes mailcap _osx_support _aix_support posixfile dl rexec ihooks new
     pickle _pickle cPickle cpickle pickletools marshal shelve dill cloudpickle copyreg copy_reg _compat_pickle dbm anydbm
-    sqlite3 _sqlite3 jsonpickle yaml
+    sqlite3 _sqlite3 jsonpickle yaml srsly mlflow jinja2 numexpr pyximport Cython cython
+    numba.core.serialize attr._make sympy.core.sympify sympy.parsing
     runpy importlib _frozen_importlib _frozen_importlib_external imp _imp pkgutil modulefinder zipimport zipapp site
     _sitebuiltins sysconfig distutils setuptools pip ensurepip venv pkg_resources
     code codeop _codecs codecs dis py_compile compileall pdb bdb trace cProfile profile pstats timeit doctest unittest
     test.support idlelib lib2to3 pydoc pydoc_data inspect ast symtable antigravity this turtle tkinter Tkinter curses readline
-    rlcompleter cmd
+    rlcompleter cmd _pyrepl ptpython linecache _lsprof hotshot
     ctypes _ctypes cffi _cffi_backend multiprocessing _multiprocessing concurrent threading _thread thread
-    _xxsubinterpreters _interpreters sched atexit faulthandler gc weakref platform getpass pwd grp crypt spwd
+    _xxsubinterpreters _interpreters interpreters _testcapi _testinternalcapi sched atexit faulthandler gc weakref platform getpass pwd grp crypt spwd
     functools _functools operator _operator
     zipfile tarfile gzip bz2 lzma io _io _pyio StringIO cStringIO
     logging.config logging.handlers
@@ -75,6 +77,19 @@ export const deniedNames: ReadonlyMap<string, ReadonlySet<string>> = new Map(
     'torch.nn.parallel': 'data_parallel',
     'logging.config': 'listen fileConfig dictConfig',
     site: 'main',
+    logging: 'FileHandler',
+    uuid: '_get_command_stdout _popen',
+    argparse: 'FileType',
+    gettext: 'c2py',
+    typing: 'get_type_hints',
+    dataclasses: 'make_dataclass _create_fn',
+    itertools: 'starmap',
+    sympy: 'sympify',
+    tensorflow: 'load_library load_op_library',
+    'keras.models': 'load_model',
+    'keras.layers': 'Lambda',
+    'werkzeug.utils': 'import_string',
+    'django.utils.module_loading': 'import_string',
   }).map(([module, names]) => [module, new Set(words(names))]),
 );
 
