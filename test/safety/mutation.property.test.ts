@@ -33,6 +33,8 @@ const stretch = fc.oneof(
     .map((codes) => Buffer.from(codes)),
   fc.uint8Array({ minLength: 1, maxLength: 4 }).map((bytes) => Buffer.from(bytes)),
   fc.constant(hostile('pickle/reduce-p2.pkl')),
+  // The shortest attack there is.
+  fc.constant(Buffer.from('cos\nsystem\n.')),
 );
 
 const mutation: fc.Arbitrary<Mutation> = fc.oneof(

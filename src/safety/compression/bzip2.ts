@@ -10,6 +10,7 @@ import type { Codec } from './unpack.ts';
 
 const [blockHigh, blockLow] = [0x314159, 0x265359];
 const [endHigh, endLow] = [0x177245, 0x385090];
+const blockUnit = 100_000;
 const groupSymbols = 50;
 const maxCodeLength = 20;
 const outputBytes = 64 * 1024;
@@ -180,12 +181,12 @@ function* text(block: Uint32Array, count: number, origin: number): Generator<Buf
 }
 
 /** One stream of blocks, whose header has been seen to be there. */
-async function* oneStream(bits: BitReader): AsyncGenerator<Buffer, void> {
+async function* oneStream(bits: BitReader, largest: Uint32Array): AsyncGenerator<Buffer, void> {
   await bits.need(4);
   const level =
     bits.read(8) === 0x42 && bits.read(8) === 0x5a && bits.read(8) === 0x68 ? bits.read(8) - 0x30 : 0;
   if (level < 1 || level > 9) throw broken();
-  const block = new Uint32Array(level * 100_000);
+  const block = largest.subarray(0, level * blockUnit);
   for (;;) {
     await bits.need(14);
     const [high, low] = [bits.read(24), bits.read(24)];
@@ -212,7 +213,9 @@ async function startsStream(input: ByteStream): Promise<boolean> {
 export const bunzip2: Codec = async function* (reopen) {
   const input = await reopen(0);
   const bits = new BitReader(input);
-  do yield* oneStream(bits);
+  // One for all: a file may have a stream every fourteen bytes.
+  const block = new Uint32Array(9 * blockUnit);
+  do yield* oneStream(bits, block);
   while (await startsStream(input));
   return input.position;
 };

@@ -4,7 +4,7 @@ import { createInflate, createInflateRaw } from 'node:zlib';
 import type { Inflate, InflateRaw } from 'node:zlib';
 import type { ByteStream } from '../byte-stream.ts';
 import { EndOfBytes } from '../byte-stream.ts';
-import { BrokenCompression } from './compression.errors.ts';
+import { BrokenCompression, Unsupported } from './compression.errors.ts';
 
 const chunkBytes = 64 * 1024;
 
@@ -87,10 +87,18 @@ async function startsAt(reopen: Reopen, at: number, first: number, second: (byte
   return a === first && b !== undefined && second(b);
 }
 
-/** A gzip file of one or more members. @throws EndOfBytes, BrokenCompression */
+/** Streams in a row; each costs as much as a hundred kilobytes, and can be a few bytes. */
+const maxStreams = 20_000;
+
+function countStream(count: number): void {
+  if (count > maxStreams) throw new Unsupported(`It is more than ${maxStreams} compressed streams in a row.`);
+}
+
+/** A gzip file of one or more members. @throws EndOfBytes, BrokenCompression, Unsupported */
 export async function* gunzip(reopen: Reopen): AsyncGenerator<Buffer, number> {
-  let at = 0;
+  let [at, streams] = [0, 0];
   do {
+    countStream(++streams);
     const header = await gzipHeader(await reopen(at));
     const end = yield* one(reopen, at + header, true);
     at = end + gzipTrailer;
@@ -99,10 +107,12 @@ export async function* gunzip(reopen: Reopen): AsyncGenerator<Buffer, number> {
   return at;
 }
 
-/** One or more zlib streams. @throws EndOfBytes, BrokenCompression */
+/** One or more zlib streams. @throws EndOfBytes, BrokenCompression, Unsupported */
 export async function* inflate(reopen: Reopen): AsyncGenerator<Buffer, number> {
-  let at = 0;
-  do at = yield* one(reopen, at, false);
-  while (await startsAt(reopen, at, 0x78, (byte) => (0x7800 + byte) % 31 === 0));
+  let [at, streams] = [0, 0];
+  do {
+    countStream(++streams);
+    at = yield* one(reopen, at, false);
+  } while (await startsAt(reopen, at, 0x78, (byte) => (0x7800 + byte) % 31 === 0));
   return at;
 }

@@ -83,6 +83,11 @@ export class LzmaDecoder {
     this.#dictionary = Buffer.allocUnsafeSlow(Math.max(dictionaryBytes, 4096, outputBytes * 2));
   }
 
+  /** Whether it can decode what needs a dictionary of so many bytes. */
+  suffices(dictionaryBytes: number): boolean {
+    return dictionaryBytes <= this.#dictionary.length;
+  }
+
   resetDictionary(): void {
     this.#written = 0;
   }

@@ -116,7 +116,27 @@ async function indexAndFooter(input: ByteStream, start: number): Promise<void> {
   if (footer.toString('latin1', 10) !== 'YZ') throw broken();
 }
 
-async function* oneStream(input: ByteStream, limit: number): AsyncGenerator<Buffer, void> {
+/** A decoder for each size of dictionary that is larger than those before: a file may have a block every few bytes. */
+class Decoders {
+  readonly #input: ByteStream;
+  readonly #limit: number;
+  #decoder: LzmaDecoder | undefined;
+
+  constructor(input: ByteStream, limit: number) {
+    this.#input = input;
+    this.#limit = limit;
+  }
+
+  /** @throws DictionaryTooLarge */
+  get(dictionary: number): LzmaDecoder {
+    if (this.#decoder?.suffices(dictionary) !== true) {
+      this.#decoder = new LzmaDecoder(this.#input, dictionary, this.#limit);
+    }
+    return this.#decoder;
+  }
+}
+
+async function* oneStream(input: ByteStream, decoders: Decoders): AsyncGenerator<Buffer, void> {
   const checksum = await streamHeader(input);
   for (;;) {
     const start = input.position;
@@ -125,7 +145,7 @@ async function* oneStream(input: ByteStream, limit: number): AsyncGenerator<Buff
     if (first === 0) return indexAndFooter(input, start);
     const dictionary = await blockHeader(input, first);
     const dataStart = input.position;
-    yield* lzma2(input, new LzmaDecoder(input, dictionary, limit));
+    yield* lzma2(input, decoders.get(dictionary));
     await input.skip((4 - ((input.position - dataStart) % 4)) % 4);
     await input.skip(checksum);
   }
@@ -134,8 +154,9 @@ async function* oneStream(input: ByteStream, limit: number): AsyncGenerator<Buff
 /** An .xz file of one or more streams. @throws EndOfBytes, BrokenCompression, Unsupported, DictionaryTooLarge */
 export const unxz: Codec = async function* (reopen, limits) {
   const input = await reopen(0);
+  const decoders = new Decoders(input, limits.dictionaryBytes);
   do {
-    yield* oneStream(input, limits.dictionaryBytes);
+    yield* oneStream(input, decoders);
     // Streams may be padded by zeros in fours.
     while ((await input.peek(4)).equals(Buffer.alloc(4))) await input.skip(4);
   } while ((await input.peek(magic.length)).equals(magic));
