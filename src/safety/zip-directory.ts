@@ -58,6 +58,9 @@ const recordBytes = 46;
 export const localBytes = 30;
 const longestComment = 65_535;
 
+/** Records of an end that are tried: each takes a few reads, and a tail has room for thousands. */
+const maxCandidates = 64;
+
 const uint64 = (bytes: Buffer, at: number): number =>
   bytes.readUInt32LE(at + 4) * 2 ** 32 + bytes.readUInt32LE(at);
 
@@ -123,9 +126,11 @@ function readEnd(source: ByteSource, record: Buffer, at: number): ZipEnd {
 export function findEnd(source: ByteSource, tailBytes = longestComment + endBytes): ZipEnd | undefined {
   const tail = bytesAt(source, Math.max(0, source.size - tailBytes), tailBytes);
   const base = source.size - tail.length;
+  let candidates = 0;
   for (let from = tail.length - endBytes; from >= 0;) {
     const at = tail.lastIndexOf(endMagic, from);
     if (at === -1) return undefined;
+    if (++candidates > maxCandidates) throw new BrokenZip('It seems to end more often than archives do.');
     from = at - 1;
     const end = readEnd(source, tail.subarray(at, at + endBytes), base + at);
     const isPlausible = end.directoryAt >= 0 && end.end <= source.size;

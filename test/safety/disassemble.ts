@@ -74,7 +74,7 @@ class Reader {
 
   /** Unpicklers refuse what is no UTF-8. */
   #nameLine(): string {
-    const line = this.#line();
+    const line = Buffer.from(this.#line(), 'latin1').toString('utf8');
     if (line.includes('\ufffd')) throw new Error('not UTF-8');
     return line;
   }

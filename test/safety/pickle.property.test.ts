@@ -34,12 +34,14 @@ const textRoutes: readonly ((value: string) => Code)[] = [
   (value) => assemble('BINSTRING', uint32(value.length), Buffer.from(value)),
   (value) => assemble('UNICODE', Buffer.from(`${value}\n`)),
   (value) => assemble('UNICODE', Buffer.from(`${escaped(value, 'u', 4)}\n`)),
+  (value) => assemble('UNICODE', Buffer.from(`${escaped(value, 'U', 8)}\n`)),
+  (value) => assemble('STRING', Buffer.from(`'\\${value.charCodeAt(0).toString(8)}${value.slice(1)}'\n`)),
   (value) => assemble('STRING', Buffer.from(`'${value}'\n`)),
   (value) => assemble('STRING', Buffer.from(`"${escaped(value, 'x', 2)}"\n`)),
 ];
 
 /** The first character as an escape of Python's. */
-function escaped(value: string, kind: 'u' | 'x', digits: number): string {
+function escaped(value: string, kind: 'u' | 'U' | 'x', digits: number): string {
   const code = value.charCodeAt(0).toString(16).padStart(digits, '0');
   return `\\${kind}${code}${value.slice(1)}`;
 }
@@ -71,6 +73,12 @@ const detours: readonly ((code: Code, place: number) => Code)[] = [
       'BINGET',
       Buffer.of(place),
     ),
+  // Places by text, which can be written in several ways.
+  ...['00', '+0', '0_0', ' 0 ', '-0'].map((written) => (code: Code) => {
+    const [put, get] = [written, '0'].map((each) => Buffer.from(`${each}\n`));
+    if (put === undefined || get === undefined) throw new Error('both are there');
+    return assemble(text('numpy'), 'BINPUT', Buffer.of(0), 'POP', code, 'PUT', put, 'POP', 'GET', get);
+  }),
   (code) => assemble(code, 'MEMOIZE'),
   (code) => assemble(code, 'READONLY_BUFFER'),
 ];

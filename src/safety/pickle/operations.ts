@@ -29,8 +29,9 @@ const pushTuple =
 function place(machine: Machine, argument: Argument): number | undefined {
   if (typeof argument === 'number') return argument;
   const parsed = integerLine(machine, argument);
-  if (typeof parsed === 'number' && parsed >= 0) return parsed;
-  return undefined;
+  // Only INT takes 00 and 01 for truth values.
+  const at = typeof parsed === 'boolean' ? Number(parsed) : parsed;
+  return typeof at === 'number' && at >= 0 ? at : undefined;
 }
 
 const get: Operation = (machine, argument) => {

@@ -69,7 +69,9 @@ export function quotedText(machine: Machine, argument: Argument): Value {
 /** UNICODE: raw text in which only \u and \U are escapes. The line was read as Latin-1, as Python does. */
 export function escapedText(argument: Argument): Value {
   if (typeof argument !== 'string') return isText(argument) ? argument : unknown;
-  return argument.replace(/\\u([\da-f]{4})|\\U([\da-f]{8})/gi, (whole, short?: string, long?: string) => {
+  // A backslash that another one stands before begins nothing.
+  const escape = /\\(?:u([\da-fA-F]{4})|U([\da-fA-F]{8})|[^])/g;
+  return argument.replace(escape, (whole, short?: string, long?: string) => {
     const code = Number.parseInt(short ?? long ?? '', 16);
     return code <= 0x10ffff ? String.fromCodePoint(code) : whole;
   });
