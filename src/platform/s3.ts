@@ -118,9 +118,9 @@ export class S3Bucket {
     try {
       await upload.done();
     } catch (error) {
-      const { errored } = body;
+      const isOfBody = error === body.errored;
       body.destroy();
-      throw errored ?? this.fault(error);
+      throw isOfBody ? error : this.fault(error);
     }
   }
 
