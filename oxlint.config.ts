@@ -24,6 +24,7 @@ const owners = {
   bullmq: 'queue',
   'onnxruntime-node': 'onnx-runtime',
   pino: 'logger',
+  '@aws-sdk': 's3',
 } as const;
 
 const drivers = Object.entries(owners).map(([driver, file]) => ({

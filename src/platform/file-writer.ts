@@ -1,4 +1,4 @@
-/** Writing a file in few, large, positional writes, without copying what arrives. */
+/** Writing a file in few, large, positional writes. */
 import type { FileHandle } from 'node:fs/promises';
 import { onDisk } from './disk.ts';
 
@@ -8,11 +8,15 @@ const GATHER_BYTES = 1024 ** 2;
  * Gathers chunks until a megabyte is there and writes that while the next one is gathered: hashing (this thread) and
  * writing (another one) go on side by side. One write at a time and in order, so whatever kills the process, the file
  * is a beginning of what arrived, without a hole.
+ *
+ * Chunks are copied into a few buffers that are used again and again: keeping them until they are written would cost
+ * less time and far more memory, as the collector comes by only once a good deal of them has gathered.
  */
 export class FileWriter {
   readonly #file: FileHandle;
   readonly #onWrite: (bytes: number) => Promise<void>;
-  #gathered: Buffer[] = [];
+  readonly #spare: Buffer[] = [];
+  #gathered = Buffer.allocUnsafeSlow(GATHER_BYTES);
   #gatheredBytes = 0;
   #position: number;
   #writing: Promise<void> = Promise.resolve();
@@ -27,11 +31,15 @@ export class FileWriter {
 
   /** What to wait for before the next chunk, if anything; it rejects as the write before failed (see `diskFault`). */
   add(chunk: Buffer): Promise<void> | undefined {
-    this.#gathered.push(chunk);
-    this.#gatheredBytes += chunk.length;
-    if (this.#gatheredBytes < GATHER_BYTES) return undefined;
-    const before = this.#isWriting ? this.#writing : undefined;
-    this.#begin();
+    let before: Promise<void> | undefined;
+    for (let taken = 0; taken < chunk.length;) {
+      const copied = chunk.copy(this.#gathered, this.#gatheredBytes, taken);
+      taken += copied;
+      this.#gatheredBytes += copied;
+      if (this.#gatheredBytes < GATHER_BYTES) continue;
+      before = this.#isWriting ? this.#writing : undefined;
+      this.#begin();
+    }
     return before;
   }
 
@@ -47,43 +55,37 @@ export class FileWriter {
   }
 
   #begin(): void {
-    const chunks = this.#gathered;
-    const bytes = this.#gatheredBytes;
-    if (bytes === 0) return;
-    this.#gathered = [];
-    this.#gatheredBytes = 0;
+    const content = this.#gathered.subarray(0, this.#gatheredBytes);
+    if (content.length === 0) return;
+    const used = this.#gathered;
     const at = this.#position;
-    this.#position += bytes;
-    const writing = this.#writing.then(() => onDisk(() => this.#write(chunks, bytes, at)));
+    this.#gathered = this.#spare.pop() ?? Buffer.allocUnsafeSlow(GATHER_BYTES);
+    this.#gatheredBytes = 0;
+    this.#position += content.length;
+    const writing = this.#writing.then(() => onDisk(() => this.#write(content, at)));
     this.#isWriting = true;
     this.#writing = writing;
-    // Told to whoever comes next, by `add` or `end`.
+    // Its failure is told to whoever comes next, by `add` or `end`.
     writing.then(
       () => {
+        this.#spare.push(used);
         if (this.#writing === writing) this.#isWriting = false;
       },
       () => undefined,
     );
   }
 
-  async #write(chunks: readonly Buffer[], bytes: number, at: number): Promise<void> {
-    await this.#onWrite(bytes);
-    let left = chunks;
-    let position = at;
-    while (left.length > 0) {
-      const { bytesWritten } = await this.#file.writev(left, position);
-      position += bytesWritten;
-      left = behind(left, bytesWritten);
+  async #write(content: Buffer, at: number): Promise<void> {
+    await this.#onWrite(content.length);
+    // A write may be short, where a limit or a signal cuts it.
+    for (let written = 0; written < content.length;) {
+      const { bytesWritten } = await this.#file.write(
+        content,
+        written,
+        content.length - written,
+        at + written,
+      );
+      written += bytesWritten;
     }
   }
-}
-
-/** What is left of chunks behind their first bytes: a write may be short, where a limit or a signal cuts it. */
-function behind(chunks: readonly Buffer[], written: number): Buffer[] {
-  let skip = written;
-  return chunks.flatMap((chunk) => {
-    const skipped = Math.min(skip, chunk.length);
-    skip -= skipped;
-    return skipped === chunk.length ? [] : [chunk.subarray(skipped)];
-  });
 }

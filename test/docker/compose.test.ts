@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { composeFaults } from './compose.ts';
 import { dockerfileFaults, healthCommand, imageCommand, projectFile } from './dockerfile.ts';
 
@@ -19,6 +19,29 @@ function changed(text: string, from: string, to: string): string {
 test('the Dockerfile and docker-compose.yml fit the configuration and the project', () => {
   expect(dockerfileFaults(dockerfile)).toEqual([]);
   expect(composeFaults(compose, dockerfile)).toEqual([]);
+});
+
+describe('with its artifacts on S3', () => {
+  const given = { ARTIFACT_STORE: 's3://modelarium', S3_PASSWORD: 'something-else' };
+
+  test('the services find MinIO, its bucket, and the way in', () => {
+    expect(composeFaults(compose, dockerfile, given)).toEqual([]);
+    expect(compose).toContain('ARTIFACT_STORE=s3://modelarium');
+    for (const image of compose.matchAll(/image: (minio\S+)/g)) {
+      expect(image[1]).toMatch(/:RELEASE\.\d{4}-\d\d-\d\dT/);
+    }
+  });
+
+  test.each([
+    ['S3_ENDPOINT-http://minio:', 'S3_ENDPOINT-http://store:', 'api: no service store in the profile s3'],
+    ['MINIO_ROOT_USER: ${S3_USER:-modelarium}', 'MINIO_ROOT_USER: root', /api: AWS_ACCESS_KEY_ID/],
+    ['MINIO_ROOT_PASSWORD: ${S3_PASSWORD:-', 'MINIO_ROOT_PASSWORD: ${OTHER:-', /api: AWS_SECRET_ACCESS_KEY/],
+    ['store/modelarium', 'store/models', 'api: ARTIFACT_STORE: nobody makes the bucket modelarium'],
+    ['- minio:/data', '- models:/data', 'minio: volume models is not declared'],
+  ])('a compose file with `%s` as `%s` is told from a right one', (from, to, fault) => {
+    const message = typeof fault === 'string' ? fault : (expect.stringMatching(fault) as unknown);
+    expect(composeFaults(changed(compose, from, to), dockerfile, given)).toContainEqual(message);
+  });
 });
 
 test.each([

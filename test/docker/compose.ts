@@ -1,12 +1,14 @@
 /** What can be wrong with docker-compose.yml, as far as it shows without Docker. */
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { ConfigError, environment, loadConfig, type Config } from '#src/platform/config.ts';
+import { ConfigError, environment, loadConfig, s3PlaceOf, type Config } from '#src/platform/config.ts';
 import { commandFaults, imageEnvironment } from './dockerfile.ts';
 
 const service = z.strictObject({
   image: z.string(),
   build: z.literal('.').optional(),
+  profiles: z.array(z.literal('s3')).default([]),
+  entrypoint: z.array(z.string()).optional(),
   command: z.array(z.string()).optional(),
   environment: z.record(z.string(), z.string()).default({}),
   secrets: z.array(z.string()).default([]),
@@ -25,7 +27,7 @@ const service = z.strictObject({
     ])
     .optional(),
   init: z.literal(true).optional(),
-  restart: z.literal('unless-stopped'),
+  restart: z.enum(['unless-stopped', 'on-failure']),
   stop_grace_period: z.string().regex(/^\d+s$/),
 });
 
@@ -38,8 +40,12 @@ const composeFile = z.strictObject({
 type Service = z.infer<typeof service>;
 type ComposeFile = z.infer<typeof composeFile>;
 
-/** With the defaults that stand in the file itself: `${NAME:-default}`. */
-const interpolated = (text: string): string => text.replaceAll(/\$\{[A-Z_]+:-([^}]*)\}/g, '$1');
+/** With what is given, and the defaults that stand in the file itself: `${NAME:-default}`, `${NAME-default}`. */
+const interpolated = (text: string, given: Readonly<Record<string, string>>): string =>
+  text.replaceAll(
+    /\$\{([A-Z0-9_]+):?-([^}]*)\}/g,
+    (_all, name: string, fallback: string) => given[name] ?? fallback,
+  );
 
 const isOurs = ({ build }: Service): boolean => build !== undefined;
 
@@ -58,6 +64,31 @@ function connectionFaults(config: Config, { services }: ComposeFile): string[] {
       ? []
       : ['DATABASE_URL: another password than POSTGRES_PASSWORD']),
     ...(`/${POSTGRES_DB}` === database.pathname ? [] : ['DATABASE_URL: another database than POSTGRES_DB']),
+  ];
+}
+
+/** A folder is a volume that all share; a bucket is in a service that makes it, with the same key and secret. */
+function storeFaults(config: Config, { volumes }: Service, { services }: ComposeFile): string[] {
+  const place = s3PlaceOf(config.ARTIFACT_STORE);
+  if (!place) {
+    return volumes.includes(`artifacts:${config.ARTIFACT_STORE}`)
+      ? []
+      : ['ARTIFACT_STORE: not the shared volume'];
+  }
+  const { hostname, origin } = new URL(config.S3_ENDPOINT ?? '');
+  const { MINIO_ROOT_USER, MINIO_ROOT_PASSWORD } = services[hostname]?.environment ?? {};
+  const makesIt = Object.values(services).some(
+    ({ command = [] }) =>
+      command.join(' ').includes(`store/${place.bucket}`) &&
+      command.join(' ').includes(`set store ${origin} `),
+  );
+  return [
+    ...(services[hostname]?.profiles.includes('s3') ? [] : [`no service ${hostname} in the profile s3`]),
+    ...(MINIO_ROOT_USER === config.AWS_ACCESS_KEY_ID ? [] : ['AWS_ACCESS_KEY_ID: another user than MinIO’s']),
+    ...(MINIO_ROOT_PASSWORD === config.AWS_SECRET_ACCESS_KEY
+      ? []
+      : ['AWS_SECRET_ACCESS_KEY: another password than MinIO’s']),
+    ...(makesIt ? [] : [`ARTIFACT_STORE: nobody makes the bucket ${place.bucket}`]),
   ];
 }
 
@@ -107,17 +138,22 @@ function ourFaults(name: string, one: Service, file: ComposeFile, dockerfile: st
     ...unknown,
     ...connectionFaults(config, file),
     ...accessFaults(config, one),
-    ...(one.volumes.includes(`artifacts:${config.ARTIFACT_STORE}`)
-      ? []
-      : ['ARTIFACT_STORE: not the shared volume']),
+    ...storeFaults(config, one, file),
     ...(advertised === name ? [] : [`REPLICA_ADVERTISE_HOST: ${advertised}, but the service is ${name}`]),
     ...(one.command ? commandFaults(one.command, dockerfile) : []),
   ];
 }
 
-/** Everything wrong with a compose file beside this Dockerfile, each with the service where it is. */
-export function composeFaults(text: string, dockerfile: string): string[] {
-  const parsed = composeFile.safeParse(parse(interpolated(text)));
+/**
+ * Everything wrong with a compose file beside this Dockerfile, each with the service where it is.
+ * @param given variables of the shell that it is started from.
+ */
+export function composeFaults(
+  text: string,
+  dockerfile: string,
+  given: Readonly<Record<string, string>> = {},
+): string[] {
+  const parsed = composeFile.safeParse(parse(interpolated(text, given)));
   if (!parsed.success) return parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`);
   const file = parsed.data;
   return Object.entries(file.services).flatMap(([name, one]) =>
