@@ -42,23 +42,24 @@ export function localUploads({ room, pathOf, isKept, sealed }: LocalUploadsOptio
       const file = await onDisk(() => open(pathOf(id), 'r+'));
       const writer = new FileWriter(file, offset, room.watch());
       const limit = upTo(bytes, offset);
+      const take = (chunk: Buffer): Promise<void> | undefined => {
+        const wanted = limit.take(chunk);
+        if (wanted.length > 0) onBytes?.(wanted);
+        const written = writer.add(wanted);
+        limit.check();
+        return written;
+      };
       try {
-        await consume(
-          source,
-          (chunk) => {
-            const wanted = limit.take(chunk);
-            if (wanted.length > 0) onBytes?.(wanted);
-            const written = writer.add(wanted);
-            limit.check();
-            return written;
-          },
-          signal,
-        ).finally(() => writer.end());
-        return limit.offset;
+        await consume(source, take, signal);
       } finally {
-        await writer.settled();
-        await file.close();
+        // What arrived stays, whatever ended it.
+        try {
+          await writer.end();
+        } finally {
+          await file.close();
+        }
       }
+      return limit.offset;
     },
     seal: (id, bytes, digest) =>
       onDisk(async () => {

@@ -115,22 +115,20 @@ export function s3Uploads({ bucket, folder, partBytesFor, isKept }: S3UploadsOpt
       if (rest.length > 0 && key !== tail?.key) await bucket.put(key, rest);
       await removeTails(id, key);
     };
+    const take = (chunk: Buffer): Promise<void> | undefined => {
+      const wanted = limit.take(chunk);
+      if (wanted.length > 0) onBytes?.(wanted);
+      const written = writer.add(wanted);
+      limit.check();
+      return written;
+    };
     try {
-      await consume(
-        source,
-        (chunk) => {
-          const wanted = limit.take(chunk);
-          if (wanted.length > 0) onBytes?.(wanted);
-          const written = writer.add(wanted);
-          limit.check();
-          return written;
-        },
-        signal,
-      ).finally(save);
-      return limit.offset;
+      await consume(source, take, signal);
     } finally {
-      await writer.settled();
+      // What arrived stays, whatever ended it.
+      await save();
     }
+    return limit.offset;
   }
 
   const sealedSize = (id: string): Promise<number | undefined> => bucket.sizeOf(dataOf(id));

@@ -37,7 +37,7 @@ const MB = 1024 ** 2;
 const MIN_PART_BYTES = 8 * MB;
 
 /** Parts as small as so many bytes allow: each is held in memory while it is on its way. */
-export function partBytesFor(bytes: number): number {
+function partBytesFor(bytes: number): number {
   return Math.max(MIN_PART_BYTES, Math.ceil(bytes / MAX_PARTS / MB) * MB);
 }
 

@@ -16,7 +16,7 @@ export class FileWriter {
   readonly #file: FileHandle;
   readonly #onWrite: (bytes: number) => Promise<void>;
   readonly #spare: Buffer[] = [];
-  #gathered = Buffer.allocUnsafeSlow(GATHER_BYTES);
+  #gathered: Buffer = Buffer.allocUnsafeSlow(GATHER_BYTES);
   #gatheredBytes = 0;
   #position: number;
   #writing: Promise<void> = Promise.resolve();
@@ -65,14 +65,12 @@ export class FileWriter {
     const writing = this.#writing.then(() => onDisk(() => this.#write(content, at)));
     this.#isWriting = true;
     this.#writing = writing;
+    const written = (): void => {
+      this.#spare.push(used);
+      if (this.#writing === writing) this.#isWriting = false;
+    };
     // Its failure is told to whoever comes next, by `add` or `end`.
-    writing.then(
-      () => {
-        this.#spare.push(used);
-        if (this.#writing === writing) this.#isWriting = false;
-      },
-      () => undefined,
-    );
+    writing.then(written, () => undefined);
   }
 
   async #write(content: Buffer, at: number): Promise<void> {

@@ -26,16 +26,17 @@ export function consume(
     source.on('error', () => undefined);
     taking.then(settle, reject);
   };
-  const fail = (error: unknown): void => over(() => reject(error as Error));
+  const fail = (error: unknown): void => over(() => reject(error));
+  const goOn = (): void => {
+    if (!isOver) source.resume();
+  };
   const onData = (chunk: Buffer): void => {
     try {
       const waiting = take(chunk);
       if (!waiting) return;
       source.pause();
       taking = waiting;
-      waiting.then(() => {
-        if (!isOver) source.resume();
-      }, fail);
+      waiting.then(goOn, fail);
     } catch (error) {
       fail(error);
     }
@@ -88,7 +89,14 @@ export class Tally {
 export async function digestOf(source: Readable, signal?: AbortSignal): Promise<string> {
   const tally = new Tally(Number.MAX_SAFE_INTEGER);
   try {
-    await consume(source, (chunk) => void tally.add(chunk), signal);
+    await consume(
+      source,
+      (chunk) => {
+        tally.add(chunk);
+        return undefined;
+      },
+      signal,
+    );
   } finally {
     source.destroy();
   }

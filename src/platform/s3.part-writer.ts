@@ -39,19 +39,18 @@ export class PartWriter {
       this.#gathered.push(left);
       this.#gatheredBytes += left.length;
     }
-    return this.#failure || this.#sending.size >= AT_A_TIME ? this.#turn() : undefined;
+    if (!this.#failure && this.#sending.size < AT_A_TIME) return undefined;
+    const turn = this.#turn();
+    // `end` tells it, too, where nobody waits for this.
+    turn.catch(() => undefined);
+    return turn;
   }
 
-  /** Resolves once every full part is there, with what is left. */
+  /** Resolves once every full part is there, and none is on its way any more, with what is left. */
   async end(): Promise<Rest> {
-    await this.settled();
+    await Promise.all(this.#sending);
     if (this.#failure) throw this.#failure.error;
     return { rest: Buffer.concat(this.#gathered), from: this.#parts * this.#partBytes };
-  }
-
-  /** Resolves once nothing is on its way any more, whether it went well or not. */
-  async settled(): Promise<void> {
-    await Promise.all(this.#sending);
   }
 
   async #turn(): Promise<void> {

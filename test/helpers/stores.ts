@@ -19,7 +19,7 @@ export const MB = 1024 ** 2;
 export const sha256 = (content: Uint8Array): string => createHash('sha256').update(content).digest('hex');
 
 /** Random bytes in chunks, as a socket brings them. */
-export function chunksOf(content: Buffer, chunkBytes = 64 * 1024): Buffer[] {
+function chunksOf(content: Buffer, chunkBytes = 64 * 1024): Buffer[] {
   return Array.from({ length: Math.ceil(content.length / chunkBytes) }, (_, index) =>
     content.subarray(index * chunkBytes, (index + 1) * chunkBytes),
   );

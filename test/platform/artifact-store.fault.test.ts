@@ -252,7 +252,7 @@ describe('a bucket', () => {
     test('are fetched once, whoever asks', async () => {
       const digest = await kept(store, random(9 * MB));
       const others = [1, 2].map(() => new StoreProcess(place.environment, ['localise', digest]));
-      const paths = await Promise.all([...Array.from({ length: 5 }, () => store.localise(digest))]);
+      const paths = await Promise.all(Array.from({ length: 5 }, () => store.localise(digest)));
       const told = await Promise.all(others.map((other) => other.outcome()));
       expect([...paths, ...told.map(({ result }) => result)]).toEqual(
         Array(7).fill(join(place.cache, digest)),
@@ -284,7 +284,7 @@ describe('a bucket', () => {
 
     test('make room: those that were used least recently', async () => {
       store = await place.open({ CACHE_BYTES: String(3 * MB) });
-      const digests = [];
+      const digests: string[] = [];
       for (let count = 0; count < 3; count++) {
         const digest = await kept(store, random(MB));
         age(await store.localise(digest), 600 - count * 100);
@@ -294,7 +294,7 @@ describe('a bucket', () => {
       await store.localise(digests[0] as string);
       const next = await kept(store, random(MB));
       await store.localise(next);
-      expect(readdirSync(place.cache).toSorted()).toEqual([digests[0], digests[2], next].toSorted());
+      expect(new Set(readdirSync(place.cache))).toEqual(new Set([digests[0], digests[2], next]));
       await store.remove(next);
       expect(readdirSync(place.cache)).not.toContain(next);
     });

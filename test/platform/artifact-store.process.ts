@@ -3,7 +3,6 @@
  * with standard input as the source, or `localise <digest>`. It tells what happens, a line of JSON each.
  */
 import { Transform } from 'node:stream';
-import { DomainError } from '#src/platform/errors.ts';
 import { openFrom, type Environment } from '#test/helpers/stores.ts';
 
 const tell = (what: object): void => void process.stdout.write(`${JSON.stringify(what)}\n`);
@@ -29,6 +28,7 @@ try {
   tell({ result: await verbs[verb ?? '']?.() });
 } catch (error) {
   const { name, message } = error as Error;
-  tell({ error: { name, message, ...(error instanceof DomainError ? error : {}) } });
+  const { code, retryAfterMs } = error as { code?: string; retryAfterMs?: number };
+  tell({ error: { name, message, code, retryAfterMs } });
 }
 process.exit(0);
