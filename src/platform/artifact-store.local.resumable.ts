@@ -6,7 +6,7 @@ import { open, rm, stat } from 'node:fs/promises';
 import type { ResumableUploads, StagedFile } from './artifact-store.ts';
 import { onDisk, type DiskRoom } from './disk.ts';
 import { FileWriter } from './file-writer.ts';
-import { consume } from './intake.ts';
+import { consume, keepAlive } from './intake.ts';
 import { checkOffset, notBegun, notWhole, upTo } from './resumable.ts';
 
 export interface LocalUploadsOptions {
@@ -36,6 +36,7 @@ export function localUploads({ room, pathOf, isKept, sealed }: LocalUploadsOptio
       }),
     offset: offsetOf,
     append: async (id, offset, source, { bytes, signal, onBytes }) => {
+      keepAlive(source);
       checkOffset(id, offset, await offsetOf(id));
       signal?.throwIfAborted();
       await onDisk(() => room.require(0));

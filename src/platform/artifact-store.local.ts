@@ -21,7 +21,7 @@ import { checkRange, type ByteRange } from './byte-range.ts';
 import { DiskRoom, diskFault, onDisk } from './disk.ts';
 import { NotFoundError } from './errors.ts';
 import { FileWriter } from './file-writer.ts';
-import { consume, digestOf, Tally } from './intake.ts';
+import { consume, digestOf, keepAlive, Tally } from './intake.ts';
 import { isOrphaned, stagingMark, uploadIn, uploadName } from './staging.ts';
 
 export interface LocalStoreOptions {
@@ -50,6 +50,7 @@ export async function openLocalStore(options: LocalStoreOptions): Promise<Artifa
 
   async function stage(source: Readable, maxBytes: number, expectedBytes = 0): Promise<StagedFile> {
     const stagedAt = newStagingPath();
+    keepAlive(source);
     try {
       const tally = new Tally(maxBytes, expectedBytes);
       await onDisk(() => room.require(expectedBytes));
@@ -57,7 +58,8 @@ export async function openLocalStore(options: LocalStoreOptions): Promise<Artifa
       return { stagedAt, digest: tally.digest(), bytes: tally.bytes };
     } catch (error) {
       source.destroy();
-      await rm(stagedAt, { force: true });
+      // What cannot be removed either is found by the sweep.
+      await rm(stagedAt, { force: true }).catch(() => undefined);
       throw error;
     }
   }
@@ -105,7 +107,7 @@ export async function openLocalStore(options: LocalStoreOptions): Promise<Artifa
         for (const digest of digests) await rm(pathOf(digest), { force: true });
       }),
     list: () => list(kept),
-    sweepStaging: (isLive) => onDisk(() => sweep(staging, hostId, isLive)),
+    sweepStaging: (isLive) => sweep(staging, hostId, isLive),
     // A volume that is not mounted shows as a folder without it.
     check: () => onDisk(() => access(staging, constants.W_OK)),
   };
@@ -188,18 +190,22 @@ async function sweep(
 ): Promise<number> {
   const uploads = new Map<string, string>();
   const orphaned: string[] = [];
-  for await (const { name } of await opendir(staging)) {
-    const path = join(staging, name);
-    const id = uploadIn(name);
-    if (id !== undefined) uploads.set(id, path);
-    else {
-      const found = await stat(path).catch(() => undefined);
-      if (found && isOrphaned(name, hostId, found.mtime)) orphaned.push(path);
+  await onDisk(async () => {
+    for await (const { name } of await opendir(staging)) {
+      const path = join(staging, name);
+      const id = uploadIn(name);
+      if (id !== undefined) uploads.set(id, path);
+      else {
+        const found = await stat(path).catch(() => undefined);
+        if (found && isOrphaned(name, hostId, found.mtime)) orphaned.push(path);
+      }
     }
-  }
+  });
   const live = uploads.size > 0 ? await isLive([...uploads.keys()]) : new Set<string>();
   for (const [id, path] of uploads) if (!live.has(id)) orphaned.push(path);
-  for (const path of orphaned) await rm(path, { force: true });
+  await onDisk(async () => {
+    for (const path of orphaned) await rm(path, { force: true });
+  });
   return orphaned.length;
 }
 

@@ -1,7 +1,6 @@
 /** The artifact store that the configuration names. */
 import { join } from 'node:path';
 import { openLocalStore } from './artifact-store.local.ts';
-import { openS3Store } from './artifact-store.s3.ts';
 import type { ArtifactStore } from './artifact-store.ts';
 import { s3PlaceOf, type Config } from './config.ts';
 
@@ -16,10 +15,15 @@ export interface StoreOptions {
  * Opens the folder, or the place on S3, that ARTIFACT_STORE names.
  * @throws Error when it belongs to another database, or cannot be used.
  */
-export function openStore(config: Config, { databaseId, onFault }: StoreOptions): Promise<ArtifactStore> {
+export async function openStore(
+  config: Config,
+  { databaseId, onFault }: StoreOptions,
+): Promise<ArtifactStore> {
   const shared = { hostId: config.HOST_ID, databaseId, reserveBytes: config.DISK_RESERVE_BYTES };
   const place = s3PlaceOf(config.ARTIFACT_STORE);
   if (!place) return openLocalStore({ ...shared, root: config.ARTIFACT_STORE });
+  // Only where it is wanted: AWS's SDK takes 50 MB and a fifth of a second.
+  const { openS3Store } = await import('./artifact-store.s3.ts');
   return openS3Store({
     ...shared,
     ...place,

@@ -11,7 +11,7 @@ import type { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { z } from 'zod';
 import type { AppendOptions, ResumableUploads, StagedFile } from './artifact-store.ts';
-import { consume, digestOf } from './intake.ts';
+import { consume, digestOf, keepAlive } from './intake.ts';
 import { checkOffset, notBegun, notWhole, upTo } from './resumable.ts';
 import { PartWriter } from './s3.part-writer.ts';
 import { readObject } from './s3.read.ts';
@@ -98,6 +98,7 @@ export function s3Uploads({ bucket, folder, partBytesFor, isKept }: S3UploadsOpt
     source: Readable,
     { bytes, signal, onBytes }: AppendOptions,
   ): Promise<number> {
+    keepAlive(source);
     const progress = await progressOf(id);
     checkOffset(id, offset, progress?.offset ?? (await sealedSize(id)));
     if (!progress) throw notBegun(id);

@@ -43,7 +43,7 @@ function partBytesFor(bytes: number): number {
 
 /** @throws Error when the place belongs to another database, NotReadyError when S3 cannot be used. */
 export async function openS3Store(options: S3StoreOptions): Promise<ArtifactStore> {
-  const { hostId, copyInPartsBeyond = 1024 * MB, copyPartBytes = 256 * MB } = options;
+  const { hostId, copyInPartsBeyond = 256 * MB, copyPartBytes = 256 * MB } = options;
   const bucket = new S3Bucket(options);
   const base = options.prefix === '' ? '' : `${options.prefix}/`;
   await claim(bucket, `${base}store-id/`, options);

@@ -3,6 +3,11 @@ import { createHash } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { ValidationError } from './errors.ts';
 
+/** A stream that fails before it is read must not end the process: `consume` tells of it later. */
+export function keepAlive(source: Readable): void {
+  source.on('error', () => undefined);
+}
+
 /**
  * Reads a stream to its end. It waits while what `take` has returned is pending, and `take` is never called again once
  * the promise has settled. The stream is not destroyed: after a failure it is left paused.
@@ -22,8 +27,7 @@ export function consume(
     source.off('data', onData).off('end', onEnd).off('close', onClose).off('error', onError);
     signal?.removeEventListener('abort', onAbort);
     source.pause();
-    // Nobody else may listen any more when it fails late.
-    source.on('error', () => undefined);
+    keepAlive(source);
     taking.then(settle, reject);
   };
   const fail = (error: unknown): void => over(() => reject(error));

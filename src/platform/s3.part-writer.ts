@@ -14,8 +14,10 @@ export class PartWriter {
   readonly #partBytes: number;
   readonly #put: (number: number, body: Buffer) => Promise<void>;
   readonly #sending = new Set<Promise<void>>();
+  /** Buffers of parts that have arrived: used again, as the collector would come by for them too late. */
+  readonly #spare: Buffer[] = [];
   #parts: number;
-  #gathered: Buffer[] = [];
+  #gathered: Buffer | undefined;
   #gatheredBytes = 0;
   #failure: { readonly error: unknown } | undefined;
 
@@ -28,16 +30,12 @@ export class PartWriter {
 
   /** What to wait for before the next chunk, if anything; it rejects as an earlier part failed. */
   add(chunk: Buffer): Promise<void> | undefined {
-    let left = chunk;
-    while (this.#gatheredBytes + left.length >= this.#partBytes) {
-      const fits = this.#partBytes - this.#gatheredBytes;
-      this.#gathered.push(left.subarray(0, fits));
-      left = left.subarray(fits);
-      this.#send();
-    }
-    if (left.length > 0) {
-      this.#gathered.push(left);
-      this.#gatheredBytes += left.length;
+    for (let taken = 0; taken < chunk.length;) {
+      this.#gathered ??= this.#spare.pop() ?? Buffer.allocUnsafeSlow(this.#partBytes);
+      const copied = chunk.copy(this.#gathered, this.#gatheredBytes, taken);
+      taken += copied;
+      this.#gatheredBytes += copied;
+      if (this.#gatheredBytes === this.#partBytes) this.#send(this.#gathered);
     }
     if (!this.#failure && this.#sending.size < AT_A_TIME) return undefined;
     const turn = this.#turn();
@@ -50,7 +48,8 @@ export class PartWriter {
   async end(): Promise<Rest> {
     await Promise.all(this.#sending);
     if (this.#failure) throw this.#failure.error;
-    return { rest: Buffer.concat(this.#gathered), from: this.#parts * this.#partBytes };
+    const rest = this.#gathered?.subarray(0, this.#gatheredBytes) ?? Buffer.alloc(0);
+    return { rest, from: this.#parts * this.#partBytes };
   }
 
   async #turn(): Promise<void> {
@@ -58,12 +57,12 @@ export class PartWriter {
     if (this.#failure) throw this.#failure.error;
   }
 
-  #send(): void {
-    const body = Buffer.concat(this.#gathered);
-    this.#gathered = [];
+  #send(body: Buffer): void {
+    this.#gathered = undefined;
     this.#gatheredBytes = 0;
     this.#parts += 1;
     const sending = this.#put(this.#parts, body)
+      .then(() => void this.#spare.push(body))
       .catch((error: unknown) => void (this.#failure ??= { error }))
       .finally(() => this.#sending.delete(sending));
     this.#sending.add(sending);

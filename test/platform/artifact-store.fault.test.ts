@@ -1,6 +1,6 @@
 /** What goes wrong with an artifact store: no room, a disk or a server that fails. Nothing half stored is ever seen. */
 import { randomUUID } from 'node:crypto';
-import { readdirSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -54,6 +54,21 @@ describe('a folder', () => {
     await expect(store.stage(streamOf(random(10)), expected, expected)).rejects.toMatchObject(noRoom);
     await expect(store.resumable.begin(randomUUID(), expected)).rejects.toMatchObject(noRoom);
     expect(place.staged()).toEqual([]);
+  });
+
+  test('takes a file over from another disk by copying it', async () => {
+    const folder = mkdtempSync('/dev/shm/modelarium-test-');
+    try {
+      const path = join(folder, 'derived.onnx');
+      const content = random(3 * MB);
+      writeFileSync(path, content);
+      const staged = await store.stageFile(path);
+      expect(readdirSync(folder)).toEqual([]);
+      await store.keep(staged);
+      expect(sha256(await bytesOf(store, staged.digest))).toBe(sha256(content));
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   // Files of at most 4 MiB, as a disk would refuse the rest in the middle.
