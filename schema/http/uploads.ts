@@ -96,7 +96,9 @@ function lockerOf(platform: Platform, receiving: Receiving): Locker {
           const lost = new AbortController();
           const waiting = AbortSignal.any([signal, AbortSignal.timeout(LOCK_MS)]);
           try {
-            lock = await lockUpload(platform, id, { signal: waiting, onAsked, onLost: () => lost.abort() });
+            const asked = (): void => void onAsked();
+            const onLost = (): void => lost.abort();
+            lock = await lockUpload(platform, id, { signal: waiting, onAsked: asked, onLost });
           } catch (error) {
             if (waiting.aborted) throw new Locked();
             throw error;
