@@ -130,7 +130,9 @@ class PickleFile {
 
   #ended(error: Error, machine: Machine, start: number, remarks: number): void {
     // What follows a whole pickle and looks nothing up is no further one.
-    if (this.values.length > 0 && machine.globals === 0 && !(error instanceof PickleLimit)) {
+    const isDenied = this.remarks.slice(remarks).some(({ rule }) => rule === 'pickle.denied-global');
+    const isNone = machine.globals === 0 && !isDenied && !(error instanceof PickleLimit);
+    if (this.values.length > 0 && isNone) {
       this.remarks.length = remarks;
       this.run.at = start;
       this.remark('pickle.trailing-bytes', 'After the pickle lie bytes that are no pickle.');
