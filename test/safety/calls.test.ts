@@ -5,6 +5,7 @@ import {
   build,
   dict,
   dtype,
+  frame as frameOf,
   global,
   integer,
   list,
@@ -189,6 +190,17 @@ test('a frame that reaches beyond the end breaks the file, and what stands behin
   ]);
   expect(rulesOf(await inspectBytes(cut))).toEqual(['pickle.truncated']);
   expect((await inspectBytes(Buffer.concat([cut, evil]))).verdict).toBe('DANGEROUS');
+});
+
+test('a frame that goes on behind its pickle is where loaders see another one next', async () => {
+  const evil = pickle(reduce(global('os', 'system'), tuple(text('true'))));
+  // Within the frame: a pickle's end and the head of bytes that hold another pickle.
+  const shown = assemble('NONE', 'STOP', 'SHORT_BINBYTES', Buffer.of(evil.length));
+  const bytes = Buffer.concat([Buffer.of(0x80, 4), frameOf(shown), evil, assemble('STOP')]);
+  expect(await inspectBytes(bytes)).toMatchObject({
+    verdict: 'DANGEROUS',
+    findings: [{ rule: 'pickle.frame' }],
+  });
 });
 
 test('values without end are not followed without end', async () => {

@@ -75,7 +75,7 @@ class PickleRun {
       this.#checkFrame(stream.position);
       operation(this.#machine, argument);
       if (code === stopCode) {
-        if (this.#isCut) report('pickle.truncated', 'A frame is said to reach beyond the end of the file.');
+        this.#stopped(report);
         return;
       }
       if (code === frameCode) this.#frame(Number(argument));
@@ -93,6 +93,17 @@ class PickleRun {
       'pickle.frame',
       'A frame ends within an opcode, so that loaders read it differently.',
     );
+  }
+
+  /** Loaders read a frame whole: their next pickle starts behind it, wherever in it this one has ended. */
+  #stopped(report: Report): void {
+    if (this.#isCut) report('pickle.truncated', 'A frame is said to reach beyond the end of the file.');
+    else if (this.#stream.position < this.#frameEnd) {
+      report(
+        'pickle.frame',
+        'A frame goes on behind the end of its pickle, so that loaders pass over what is there.',
+      );
+    }
   }
 
   #frame(length: number): void {
