@@ -129,7 +129,7 @@ async function lines(stream: ByteStream): Promise<Lines> {
 }
 
 /**
- * Reads the argument behind an opcode; the caller has filled the stream's window with 16 bytes or all that are left.
+ * Reads the argument behind an opcode; the caller has filled the stream's window with the longest of fixed width, or all that is left.
  * Fixed widths come at once, since most arguments are such.
  * @throws EndOfBytes where the stream ends first. @throws BrokenPickle for a negative length.
  */

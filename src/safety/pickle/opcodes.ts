@@ -6,7 +6,7 @@
 /**
  * `uint1`, `uint2`, `uint4`, `int4`: little-endian integers; `float8`: big-endian. `line`: up to a newline;
  * `lines`: two of them. `text…`, `string…`, `bytes…`, `long…`: counted by a length of so many bytes (`string4` and
- * `long4` count with a sign). `skip8`: a number of 8 bytes that says nothing a reader needs but its size.
+ * `long4` count with a sign). `frame8`: a length of 8 bytes of what follows, which is opcodes and no argument.
  */
 export type ArgumentKind =
   | 'none'
