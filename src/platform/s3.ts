@@ -65,7 +65,7 @@ export const MAX_PARTS = 10_000;
 const MAX_DELETES = 1_000;
 const RETRY_MS = 5_000;
 /** Parts of one upload that are on their way at a time: each is held in memory. */
-const PARTS_AT_A_TIME = 2;
+const PARTS_AT_A_TIME = 3;
 const COPIES_AT_A_TIME = 4;
 
 const isMissing = (error: unknown): boolean =>
