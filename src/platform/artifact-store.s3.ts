@@ -96,6 +96,13 @@ export async function openS3Store(options: S3StoreOptions): Promise<ArtifactStor
     await forget(staged).catch(() => undefined);
   }
 
+  const resumable = s3Uploads({
+    bucket,
+    folder: staging,
+    partBytesFor,
+    isKept: async (digest, bytes) => (await sizeOf(digest)) === bytes,
+  });
+
   const removeMany = async (digests: readonly string[]): Promise<void> => {
     await bucket.remove(digests.map(keyOf));
     await onDisk(() => cache.forget(digests));
@@ -112,12 +119,7 @@ export async function openS3Store(options: S3StoreOptions): Promise<ArtifactStor
     },
     keep,
     discard: forget,
-    resumable: s3Uploads({
-      bucket,
-      folder: staging,
-      partBytesFor,
-      isKept: async (digest, bytes) => (await sizeOf(digest)) === bytes,
-    }),
+    resumable,
     read: async (digest, range) => {
       const bytes = await sizeOfKept(digest);
       if (range) checkRange(range, bytes);
@@ -129,7 +131,7 @@ export async function openS3Store(options: S3StoreOptions): Promise<ArtifactStor
     remove: (digest) => removeMany([digest]),
     removeMany,
     list: () => list(bucket, kept),
-    sweepStaging: (isLive) => sweep(bucket, staging, hostId, isLive),
+    sweepStaging: (isLive) => sweep(bucket, staging, hostId, isLive, (id) => resumable.abandon(id)),
     check: async () => {
       const id = await bucket.sizeOf(`${base}store-id/${options.databaseId}`, AbortSignal.timeout(5_000));
       if (id === undefined) throw new Error('The artifact store has lost its id.');
@@ -179,6 +181,7 @@ async function sweep(
   staging: string,
   hostId: string,
   isLive: (ids: readonly string[]) => Promise<ReadonlySet<string>>,
+  abandon: (id: string) => Promise<void>,
 ): Promise<number> {
   // The first folder below `staging` tells whose it is.
   const ownerOf = (key: string): string => key.slice(staging.length).split('/')[0] ?? '';
@@ -196,15 +199,13 @@ async function sweep(
   }
   const live = uploads.size > 0 ? await isLive([...uploads]) : new Set<string>();
   const dead = [...uploads].filter((id) => !live.has(id));
-  let removed = orphaned.length + dead.length;
+  for (const id of dead) await abandon(id);
   if (orphaned.length > 0) await bucket.remove(orphaned);
-  for (const id of dead) await removeAll(bucket, `${staging}upload~${id}/`);
+  let removed = orphaned.length + dead.length;
   for (const { key, uploadId, begunAt } of open) {
-    const id = uploadIn(ownerOf(key));
-    const isGone = id === undefined ? isOrphaned(ownerOf(key), hostId, begunAt) : !live.has(id);
-    if (!isGone) continue;
+    if (uploadIn(ownerOf(key)) !== undefined || !isOrphaned(ownerOf(key), hostId, begunAt)) continue;
     await bucket.abort(key, uploadId);
-    if (id === undefined) removed += 1;
+    removed += 1;
   }
   return removed;
 }

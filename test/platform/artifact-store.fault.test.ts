@@ -266,8 +266,18 @@ describe('a bucket', () => {
 
     test('are fetched once, whoever asks', async () => {
       const digest = await kept(store, random(9 * MB));
+      const { promise: gate, resolve: goOn } = Promise.withResolvers<undefined>();
+      let opened = 0;
+      const { promise: othersAsk, resolve: theyAsk } = Promise.withResolvers<void>();
+      place.server.fault = ({ method, key, query }) => {
+        if (query.get('prefix')?.includes('store-id') && ++opened === 2) theyAsk();
+        return method === 'GET' && key.endsWith(digest) ? gate : undefined;
+      };
+      const asked = Array.from({ length: 5 }, () => store.localise(digest));
       const others = [1, 2].map(() => new StoreProcess(place.environment, ['localise', digest]));
-      const paths = await Promise.all(Array.from({ length: 5 }, () => store.localise(digest)));
+      await othersAsk;
+      goOn(undefined);
+      const paths = await Promise.all(asked);
       const told = await Promise.all(others.map((other) => other.outcome()));
       expect([...paths, ...told.map(({ result }) => result)]).toEqual(
         Array(7).fill(join(place.cache, digest)),
