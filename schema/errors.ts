@@ -102,7 +102,9 @@ builder.objectType(OverloadedError, {
   description: 'There is no room for it now.',
   interfaces: [ErrorInterface],
   fields: (t) => ({
+    // Nullable as in NotReadyError: beside each other in one selection, both must be of one type.
     retryAfterMs: t.exposeInt('retryAfterMs', {
+      nullable: true,
       description: 'When trying again makes sense, in milliseconds.',
     }),
   }),
