@@ -87,14 +87,14 @@ test('uploads, deletions and frees under kill -9 of everything, again and again'
   const pool = Array.from({ length: 12 }, () => randomBytes(200_000));
   const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
   const models = await Promise.all(['a', 'b', 'c', 'd'].map((name) => stack.model(`chaos-${name}`)));
-  let over = false;
+  const over = new AbortController();
   /** What was promised: versions by the digests that they were made of. */
   const promised = new Map<string, string>();
 
   async function client(index: number): Promise<void> {
     const call = { api: stack.apis[index % 2]! };
     const model = models[index % models.length] as string;
-    for (let turn = 0; turn < 20 && !over; turn++) {
+    for (let turn = 0; turn < 20 && !over.signal.aborted; turn++) {
       const bytes = pool[(index * 7 + turn * 5) % pool.length] as Buffer;
       try {
         const files = [{ name: `${index}-${turn}.bin`, content: bytes }];
@@ -134,7 +134,7 @@ test('uploads, deletions and frees under kill -9 of everything, again and again'
     await delay(400);
     await programs[round % programs.length]?.restart();
   }
-  over = true;
+  over.abort();
   await Promise.all(clients);
   const { stored } = await settled();
   expect(stored.length).toBeGreaterThan(0);
