@@ -107,13 +107,15 @@ export async function takeFree(
   graceSeconds: number,
   limit: number,
 ): Promise<{ readonly looked: number; readonly free: string[] }> {
-  const { rows } = await sql<{ digest: string }>`
-    delete from blob_candidate where id in (
+  // What is held now is a candidate again once whoever holds it lets go.
+  const { rows } = await sql<{ digest: string; held: boolean }>`
+    delete from blob_candidate c where id in (
       select id from blob_candidate where at <= now() - make_interval(secs => ${graceSeconds})
       order by at, id limit ${limit} for update skip locked)
-    returning digest`.execute(db);
-  if (rows.length === 0) return { looked: 0, free: [] };
-  const digests = [...new Set(rows.map(({ digest }) => digest))];
+    returning digest, exists (select from version_artifact a where a.blob_digest = c.digest)
+      or exists (select from upload u where u.blob_digest = c.digest) as held`.execute(db);
+  const digests = [...new Set(rows.flatMap(({ digest, held }) => (held ? [] : [digest])))];
+  if (digests.length === 0) return { looked: rows.length, free: [] };
   const locked = await sql<{ digest: string }>`
     select digest from blob where digest = any(${digests}) for update skip locked`.execute(db);
   const mine = locked.rows.map(({ digest }) => digest);

@@ -39,7 +39,7 @@ export async function freeBlob(platform: Platform, digest: string): Promise<bool
   });
 }
 
-const BATCH = 500;
+const BATCH = 1_000;
 
 /**
  * Frees bytes that nobody has held for ARTIFACT_GRACE_SECONDS, batch after batch. An upload of the same bytes waits while

@@ -4,7 +4,11 @@
  * It starts a whole Modelarium of its own (PostgreSQL, Redis, api, worker, the demo with its replica) on a temporary
  * folder and ends it again. The load and the subscribers are processes of their own. What is measured and its limit
  * alternate (A B A B …), and a ratio is that of two neighbours: on a shared machine both are disturbed alike.
- * - upload: a 1 GB file by multipart, first of all, while the api's heap is fresh; peak of its resident memory.
+ * - upload: a 2 GB file by tus and by multipart, first of all, while the api's heap is fresh, against `sha256sum` and `cp`;
+ *   peak of its resident memory.
+ * - download: a 2 GB file by 8 clients at once, against bare node:http that streams it.
+ * - inspection: a torch zip of 500 MB, against reading it.
+ * - collection: 100,000 stored files of which 1 % are free.
  * - list: requests answered in a closed loop of 16, against bare node:http that answers the same bytes. Equal queries
  *   that arrive together share an execution (schema/http/fast-path.ts); the long run also shows it with every request
  *   for another page, where none is shared.
@@ -18,7 +22,10 @@
  */
 import { availableParallelism, cpus } from 'node:os';
 import { parseArgs } from 'node:util';
+import { collection } from './collection.ts';
 import type { Duration } from './compare.ts';
+import { download } from './download.ts';
+import { inspection } from './inspection.ts';
 import { list } from './list.ts';
 import { ledger } from './ledger.ts';
 import { live } from './live.ts';
@@ -57,11 +64,14 @@ const short: Extent = {
 /** On the running stack, in this order. */
 const onStack: Record<string, (stack: Stack, extent: Extent) => Promise<Figure[]>> = {
   upload: (stack, { uploads }) => uploadFile(stack, uploads),
+  download: (stack, { uploads }) => download(stack, uploads),
+  inspection: (stack, { uploads }) => inspection(stack, uploads),
   list: (stack, { load, listApart }) => list(stack, load, listApart),
   predict: (stack, { load }) => predict(stack, load),
   registry: (stack, { load }) => registry(stack, load),
   live: (stack, { liveSeconds }) => live(stack, liveSeconds),
   ledger: (stack, { ledgerSeconds }) => ledger(stack, ledgerSeconds),
+  collection: (stack, { starts }) => collection(stack, Math.min(3, starts)),
 };
 const names = [...Object.keys(onStack), 'start'];
 

@@ -24,7 +24,7 @@ export type Sent =
       readonly body: string;
     };
 
-/** Sends a file to `/uploads`. @throws Error for what is no answer of the server. */
+/** Sends a file to `/uploads`. */
 export function sendByTus(origin: string, file: TusFile): Promise<Sent> {
   const { content, url, metadata = {}, token, chunkSize = Number.POSITIVE_INFINITY } = file;
   return new Promise((resolve, reject) => {
@@ -38,7 +38,8 @@ export function sendByTus(origin: string, file: TusFile): Promise<Sent> {
       uploadSize: content.length,
       onSuccess: () => resolve({ state: 'whole', url: upload.url ?? '' }),
       onError: (error) => {
-        if (!(error instanceof DetailedError) || !error.originalResponse) return reject(error);
+        if (!(error instanceof DetailedError)) return reject(error);
+        if (!error.originalResponse) return resolve({ state: 'broken', url: upload.url ?? url ?? '' });
         const { originalResponse: answer } = error;
         resolve({
           state: 'refused',

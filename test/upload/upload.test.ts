@@ -2,6 +2,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { filesIn, filesOnce } from '#test/helpers/folder.ts';
+import { breakingLine } from '#test/helpers/line.ts';
 import { fixtureFile } from '#test/helpers/models.ts';
 import { done, issueOf, refused } from '#test/helpers/registry.ts';
 import { PROJECT, startStack, type Stack } from '#test/helpers/stack.ts';
@@ -97,15 +98,13 @@ describe('a file', () => {
     const content = randomBytes(24 * MiB);
     const { id, url } = await create({ path: 'weights.bin', bytes: content.length });
     const [first, second] = stack.apis.map((api) => api.url);
-    for (const [index, origin] of [first!, second!, first!].entries()) {
-      const sent = await sendByTus(origin, {
-        content,
-        url,
-        onProgress: (bytes, stop) => bytes >= (index + 1) * 5 * MiB && stop(),
-      });
-      expect(sent.state).toBe('broken');
+    for (const target of [first!, second!, first!]) {
+      const line = await breakingLine(target, 5 * MiB);
+      expect(await sendByTus(line.origin, { content, url })).toMatchObject({ state: 'broken' });
+      line.close();
     }
     const middle = Number((await shown(id))?.receivedBytes);
+    expect(middle).toBeGreaterThan(10 * MiB);
     expect(middle).toBeLessThan(content.length);
     expect((await sendByTus(second!, { content, url })).state).toBe('whole');
     expect(await shown(id)).toMatchObject({ receivedBytes: content.length, digest: sha256(content) });
@@ -292,14 +291,9 @@ test('two versions of one upload at once: exactly one is made', async () => {
 test('kill -9 of the api in the middle: what has arrived is there, and it goes on', async () => {
   const content = randomBytes(48 * MiB);
   const { id, url } = await create({ path: 'killed.bin', bytes: content.length });
-  const broken = sendByTus(stack.api.url, {
-    content,
-    url,
-    onProgress: (sent) => {
-      if (sent >= 16 * MiB) process.kill(stack.api.pid, 'SIGKILL');
-    },
-  }).catch(() => ({ state: 'broken' }));
-  await broken;
+  const line = await breakingLine(stack.api.url, 16 * MiB, () => process.kill(stack.api.pid, 'SIGKILL'));
+  expect(await sendByTus(line.origin, { content, url })).toMatchObject({ state: 'broken' });
+  line.close();
   await stack.api.restart();
   const received = Number((await shown(id))?.receivedBytes);
   expect(received).toBeGreaterThan(0);
