@@ -22,6 +22,7 @@ import { listReplicas, type ReplicaRow } from '#src/replica/replica.queries.ts';
 import type { Artifact, Version } from '#src/version/version.ts';
 import { listChildren, listParents, type ParentRow } from '#src/version/lineage.queries.ts';
 import { findVersions, listArtifacts, listMetrics } from '#src/version/version.queries.ts';
+import { listStored } from '#src/version/quota.queries.ts';
 import { findInspections, type InspectionRow } from '#src/version/safety.queries.ts';
 import type { MetricRow } from '#src/version/version.row.ts';
 
@@ -53,6 +54,7 @@ export class Loaders {
   #ledgerEvent?: DataLoader<string, LedgerEvent | undefined>;
   #artifacts?: DataLoader<string, Artifact[]>;
   #inspections?: DataLoader<string, InspectionRow[]>;
+  #stored?: DataLoader<string, { bytes: bigint }[]>;
   #arms?: DataLoader<string, ArmRow[]>;
   #replicas?: DataLoader<string, ReplicaRow[]>;
   #metrics?: DataLoader<string, MetricRow[]>;
@@ -141,6 +143,13 @@ export class Loaders {
     return (this.#inspections ??= this.#grouped(
       (ids) => findInspections(this.#platform.db, ids),
       (row) => row.versionId,
+    ));
+  }
+  /** By project: one, or none. */
+  get stored(): DataLoader<string, { bytes: bigint }[]> {
+    return (this.#stored ??= this.#grouped(
+      (ids) => listStored(this.#platform.db, ids),
+      (row) => row.projectId,
     ));
   }
   /** By deployment. */

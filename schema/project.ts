@@ -24,6 +24,18 @@ builder.node(ProjectType, {
     name: t.exposeString('name', { description: 'Unique among all projects.' }),
     description: t.exposeString('description', { nullable: true, description: 'What it is for.' }),
     createdAt: t.expose('createdAt', { type: 'DateTime', description: 'When it was created.' }),
+    storedBytes: t.field({
+      type: 'BigInt',
+      description: 'Bytes that its versions hold, the same ones counted once.',
+      resolve: async (project, _args, { loaders }) => (await loaders.stored.load(project.id))[0]?.bytes ?? 0n,
+    }),
+    quotaBytes: t.field({
+      type: 'BigInt',
+      nullable: true,
+      description: 'Most that they may hold, in bytes (PROJECT_QUOTA_BYTES); null: no limit.',
+      resolve: (_project, _args, { platform: { config } }) =>
+        config.PROJECT_QUOTA_BYTES === 0 ? null : BigInt(config.PROJECT_QUOTA_BYTES),
+    }),
     model: t.field({
       type: ModelType,
       nullable: true,

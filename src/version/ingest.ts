@@ -98,12 +98,12 @@ async function lookInto(
   located: readonly InspectionFile[],
 ): Promise<SafetyReport> {
   await running.log(`Looking into ${files.map((file) => file.path).join(', ')}.`);
-  let done = 0n;
-  running.progress(done, version.bytes, 'looking into the files');
-  const report = await inspectFiles([...located], limits(platform, running), (path) => {
-    done += files.find((file) => file.path === path)?.bytes ?? 0n;
-    running.progress(done, version.bytes, 'looking into the files');
-  });
+  const progress = (looked: number, readBytes: number): void => {
+    const before = files.slice(0, looked).reduce((sum, file) => sum + file.bytes, 0n);
+    running.progress(before + BigInt(readBytes), version.bytes, 'looking into the files');
+  };
+  progress(0, 0);
+  const report = await inspectFiles([...located], limits(platform, running), progress);
   running.signal.throwIfAborted();
   await keepInspection(platform.db, version.id, report);
   await running.log(`Found ${report.verdict}, ${report.format}.`);

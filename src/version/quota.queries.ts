@@ -11,6 +11,14 @@ export async function storedBytes(db: Db, projectId: string): Promise<bigint> {
   return row?.bytes ?? 0n;
 }
 
+/** The same of many projects; those that store nothing are left out. */
+export function listStored(
+  db: Db,
+  projectIds: readonly string[],
+): Promise<{ projectId: string; bytes: bigint }[]> {
+  return db.selectFrom('projectStorage').selectAll().where('projectId', 'in', projectIds).execute();
+}
+
 /** Adds to what a project stores. In one order, so that nobody deadlocks. */
 export async function charge(
   db: Db,

@@ -13,6 +13,10 @@ export type SafetyRequest = z.infer<typeof safetyRequest>;
 const plainValue: z.ZodType<PlainValue> = z.json() as z.ZodType<PlainValue>;
 const named = { path: z.string(), name: z.string() };
 
+/** A line of the answer while a file is being looked into: how far that is. */
+export const safetyProgress = z.object({ readBytes: z.number() });
+export type SafetyProgress = z.infer<typeof safetyProgress>;
+
 /** A line of the answer: one of the files, in their order. Checked, since its writer has handled bytes from strangers. */
 export const fileInspection = z.object({
   path: z.string(),

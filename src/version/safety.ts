@@ -5,7 +5,7 @@ import type { PickleContents } from '../safety/pickle/contents.ts';
 import type { Format } from '../safety/scan.ts';
 import { misfortune, runChild } from './child.ts';
 import type { ChildLimits, Outcome } from './child.ts';
-import { fileInspection } from './safety.schema.ts';
+import { fileInspection, safetyProgress } from './safety.schema.ts';
 import type { FileInspection, SafetyRequest } from './safety.schema.ts';
 
 /** What a file holds, told without loading it. */
@@ -31,20 +31,21 @@ const REASONS = 3;
 /**
  * Looks into every file, in a process without environment that is ended at the limits. A file on which that process
  * takes too long, too much memory, or crashes is UNREADABLE, and those after it are not looked at any more.
- * @param onFile called as each file has been looked at.
+ * @param onProgress told how many files have been looked at, and how far the next one has been read, in bytes.
  * @throws DOMException named AbortError when `signal` fires; Error when this program or host is at fault.
  */
 export async function inspectFiles(
   files: SafetyRequest['files'],
   limits: ChildLimits,
-  onFile: (path: string) => void,
+  onProgress: (looked: number, readBytes: number) => void,
 ): Promise<SafetyReport> {
   if (limits.signal?.aborted) throw new DOMException('The inspection was cancelled.', 'AbortError');
   const seen: FileInspection[] = [];
   const outcome = await runChild(entry, { files }, limits, (line) => {
-    const file = fileInspection.parse(JSON.parse(line));
-    seen.push(file);
-    onFile(file.path);
+    const said: unknown = JSON.parse(line);
+    const progress = safetyProgress.safeParse(said);
+    if (!progress.success) seen.push(fileInspection.parse(said));
+    onProgress(seen.length, progress.data?.readBytes ?? 0);
   });
   if (outcome.ended === 'abort') throw new DOMException('The inspection was cancelled.', 'AbortError');
   const stuck = files[seen.length];

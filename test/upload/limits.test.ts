@@ -97,6 +97,8 @@ test('a project: the same bytes count once, and what is deleted does not', async
   expect(await refusal(model, [over])).toMatchObject(tooMuch);
   await done(stack, 'deleteVersion', { version: 'full/m:1' }, 'id');
   expect((await ingested(stack, model, [over])).status).toBe('READY');
+  const query = '{ project(name: "full") { storedBytes quotaBytes } }';
+  expect(await stack.data(query)).toEqual({ project: { storedBytes: MiB + 1, quotaBytes: 4 * MiB } });
   // Another project has room of its own.
   expect((await ingested(stack, await stack.model('room'), [file('g', 2 * MiB)])).status).toBe('READY');
 });
