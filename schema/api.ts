@@ -30,6 +30,7 @@ import {
 } from './http/request.ts';
 import { downloads } from './http/download.ts';
 import { UPLOADS, VERSIONS } from './http/paths.ts';
+import { unexpected } from './http/refusal.ts';
 import { uploads } from './http/uploads.ts';
 import { openLiveDoor } from './live/door.ts';
 
@@ -243,8 +244,7 @@ function unauthenticated(res: ServerResponse): void {
 
 function failed(error: unknown, req: IncomingMessage, res: ServerResponse, logger: Logger): void {
   if (req.destroyed && !req.complete) return;
-  const id = newId();
-  logger.error({ err: error, errorId: id }, 'request failed');
+  const { status, code, message } = unexpected(error, logger);
   if (res.headersSent) res.destroy();
-  else refuse(res, 500, 'INTERNAL', `Unexpected error. It is in the server's log under ${id}.`);
+  else refuse(res, status, code, message);
 }

@@ -1,6 +1,9 @@
 /** Expected errors in plain HTTP, where no GraphQL is spoken. */
 import type { ServerResponse } from 'node:http';
 import { DomainError, NotReadyError, OverloadedError, ValidationError } from '#src/platform/errors.ts';
+import { isDatabaseAway } from '#src/platform/database.ts';
+import { newId } from '#src/platform/id.ts';
+import type { Logger } from '#src/platform/logger.ts';
 import { extensionsOf } from '../errors.ts';
 import { sendJson } from './request.ts';
 
@@ -22,6 +25,21 @@ export function statusOf(error: DomainError): number {
 /** The body, in GraphQL's form. */
 export function bodyOf(error: DomainError): string {
   return JSON.stringify({ errors: [{ message: error.message, extensions: extensionsOf(error) }] });
+}
+
+/** What is told of an error that nobody expected; the log has it, under an id that the caller sees, too. */
+export function unexpected(
+  error: unknown,
+  logger: Logger,
+): { readonly status: number; readonly code: string; readonly message: string } {
+  const id = newId();
+  logger.error({ err: error, errorId: id }, 'request failed');
+  if (isDatabaseAway(error)) {
+    const message = `The database cannot be reached right now; try again soon. The server's log has it under ${id}.`;
+    return { status: 503, code: 'UNAVAILABLE', message };
+  }
+  const message = `Unexpected error. It is in the server's log under ${id}.`;
+  return { status: 500, code: 'INTERNAL', message };
 }
 
 /** Answers with an expected error. */

@@ -8,7 +8,6 @@ import type { Readable } from 'node:stream';
 import { DataStore, Server, Upload as TusUpload, type Locker } from '@tus/server';
 import type { Viewer } from '#src/access/access.ts';
 import { DomainError, ValidationError } from '#src/platform/errors.ts';
-import { newId } from '#src/platform/id.ts';
 import type { Lock } from '#src/platform/locks.ts';
 import type { Platform } from '#src/platform/platform.ts';
 import {
@@ -21,7 +20,7 @@ import {
   receivedBytes,
 } from '#src/upload/upload.ts';
 import { UPLOADS } from './paths.ts';
-import { bodyOf, statusOf } from './refusal.ts';
+import { bodyOf, statusOf, unexpected } from './refusal.ts';
 
 /** Who asks: the library's hooks are not told. */
 const asking = new AsyncLocalStorage<Viewer>();
@@ -153,9 +152,8 @@ export function uploads(
     onResponseError: (_req, error) => {
       if (error instanceof DomainError) return { status_code: statusOf(error), body: bodyOf(error) };
       if (!(error instanceof Error) || error instanceof Locked) return undefined;
-      const id = newId();
-      platform.logger.error({ err: error, errorId: id }, 'upload failed');
-      return { status_code: 500, body: `Unexpected error. It is in the server's log under ${id}.\n` };
+      const { status, code, message } = unexpected(error, platform.logger);
+      return { status_code: status, body: JSON.stringify({ errors: [{ message, extensions: { code } }] }) };
     },
   });
   return (req, res, who) => asking.run(who, () => server.handle(req, res));
