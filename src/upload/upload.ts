@@ -11,7 +11,7 @@ import { ConflictError, NotFoundError, ValidationError } from '../platform/error
 import { isId, newId } from '../platform/id.ts';
 import type { Lock, LockOptions } from '../platform/locks.ts';
 import type { Platform } from '../platform/platform.ts';
-import { getProject } from '../project/project.ts';
+import { resolveProject } from '../project/project.ts';
 import { announceBlobs, holdBlobs, shareBlobs } from '../version/blob.queries.ts';
 import { checkPath } from '../version/incoming.ts';
 import { checkQuota } from '../version/quota.ts';
@@ -38,7 +38,7 @@ const MOST_UPLOADS = 1_000;
  * OverloadedError (no room), NotReadyError (the store cannot be reached).
  */
 export async function createUpload(platform: Platform, viewer: Viewer, input: CreateUpload): Promise<Upload> {
-  const project = await getProject(platform, viewer, input.project);
+  const project = await resolveProject(platform, viewer, input.project);
   requireRole(viewer, project.id, 'AUTHOR', `Project ${project.name}`);
   const path = checkPath(['path'], input.path);
   const { MAX_FILE_BYTES: most } = platform.config;

@@ -4,6 +4,7 @@ import { buildSchema, type GraphQLInterfaceType, type GraphQLObjectType } from '
 import { beforeAll, describe, expect, test } from 'vitest';
 import { webSocketClient, type Variables } from '#test/helpers/client.ts';
 import { breastCancerSignature, fixtureFile } from '#test/helpers/models.ts';
+import { done } from '#test/helpers/registry.ts';
 import { startStack, type Stack } from '#test/helpers/stack.ts';
 import {
   createDeployment,
@@ -30,7 +31,14 @@ let stack: Stack;
 let stranger: string;
 /** Global ids of what is in project `mine`, by type. */
 let ids: Record<
-  'Project' | 'Model' | 'Version' | 'Operation' | 'Deployment' | 'ApiToken' | 'LedgerEvent',
+  | 'Project'
+  | 'Model'
+  | 'Version'
+  | 'Operation'
+  | 'Deployment'
+  | 'ApiToken'
+  | 'LedgerEvent'
+  | 'ResumableUpload',
   string
 >;
 
@@ -60,6 +68,8 @@ beforeAll(async () => {
     { id: project },
     admin,
   );
+  const file = { project, path: 'mine.bin', bytes: 1 };
+  const upload = await done<{ id: string }>(stack, 'createUpload', file, 'id', admin);
   ids = {
     Project: project,
     Model: model,
@@ -68,6 +78,7 @@ beforeAll(async () => {
     Deployment: deployment,
     ApiToken: token.id,
     LedgerEvent: node.ledger.edges[0]!.node.id,
+    ResumableUpload: upload.id,
   };
 });
 
@@ -130,6 +141,9 @@ const changes: Record<string, (x: Pick) => Variables> = {
     name: 'champion',
     expected: 'mine/model:1',
   }),
+  releaseFromQuarantine: (x) => ({ version: x('mine/model:1', 'nope/model:1'), reason: 'theirs' }),
+  createUpload: (x) => ({ project: x('mine', 'nope'), path: 'theirs.bin', bytes: 1 }),
+  cancelUpload: (x) => ({ upload: x(ids.ResumableUpload, nobodys(ids.ResumableUpload)) }),
   createDeployment: (x) => ({
     project: x('mine', 'nope'),
     name: 'new',

@@ -73,7 +73,7 @@ export function sendPredict(
   return installation.gql(query, { input }, call);
 }
 
-async function resultOf(
+export async function resultOf(
   installation: Installation,
   input: Variables,
   call?: Call,

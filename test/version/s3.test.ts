@@ -14,7 +14,7 @@ let stack: Stack;
 
 beforeAll(async () => {
   await server.start();
-  stack = await startStack({ env: server.environment('models') });
+  stack = await startStack({ env: { ...server.environment('models'), ARTIFACT_GRACE_SECONDS: '0' } });
 });
 afterAll(async () => {
   await stack.stop();
@@ -85,6 +85,6 @@ test('bytes go with the last version that has them', async () => {
   await stack.createModelVersion('short', [fixtureFile('iris/v2.onnx')]);
   expect(keys('sha256')).toHaveLength(before.length + 1);
   await done(stack, 'deleteVersion', { version: 'test/short:1' });
-  expect(keys('sha256')).toEqual(before);
+  await expect.poll(() => keys('sha256'), { timeout: 30_000 }).toEqual(before);
   expect(await attempt(stack, 'createModel', { project: 'test', name: 'still-here' })).toHaveProperty('made');
 });
