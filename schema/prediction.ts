@@ -9,7 +9,7 @@ import {
 } from '#src/platform/errors.ts';
 import type { TensorInput as TensorValue } from '#src/tensor/parse.ts';
 import { jsonData } from '#src/tensor/json.ts';
-import type { ClassProbability, RowResult } from '#src/tensor/results.ts';
+import { rowResults, type ClassProbability, type RowResult } from '#src/tensor/results.ts';
 import type { NamedTensor } from '#src/tensor/tensor.ts';
 import { builder } from './builder.ts';
 import { refOf } from './global-id.ts';
@@ -107,8 +107,11 @@ const PayloadType = builder.objectRef<Predicted>('PredictPayload').implement({
     rows: t.field({
       type: [RowType],
       description: 'A prediction per row, in the order of the request.',
-      resolve: ({ requestId, rows }) =>
-        rows.map((result, index) => ({ id: `${requestId}:${index}`, result })),
+      resolve: ({ requestId, signature, tensors, rowCount }) =>
+        rowResults(signature, tensors, rowCount).map((result, index) => ({
+          id: `${requestId}:${index}`,
+          result,
+        })),
     }),
     tensors: t.field({
       type: [TensorType],

@@ -31,7 +31,7 @@ import { newId } from '../platform/id.ts';
 import { shown } from '../name/name.ts';
 import type { Signature } from '../signature/signature.ts';
 import { parseTensors, rowCount, type TensorInput } from '../tensor/parse.ts';
-import { invalidOutput, rowResults, type RowResult } from '../tensor/results.ts';
+import { invalidOutput } from '../tensor/results.ts';
 import { packRows, type Row } from '../tensor/rows.ts';
 import type { NamedTensor } from '../tensor/tensor.ts';
 import type { Version } from '../version/version.ts';
@@ -53,7 +53,9 @@ export interface Predicted {
   /** That answered. */
   readonly version: Version;
   readonly arm: string;
-  readonly rows: readonly RowResult[];
+  /** What `tensors` mean, and for how many rows: `rowResults` reads them row by row. */
+  readonly signature: Signature;
+  readonly rowCount: number;
   readonly tensors: readonly NamedTensor[];
   readonly warnings: readonly string[];
   /** Milliseconds: all of it here, waiting, and in the model's run that it shared with `batchSize` rows. */
@@ -105,7 +107,8 @@ export class Predictor {
         requestId: newId(),
         version: arm.version,
         arm: arm.name,
-        rows: rowResults(signature, inferred.outputs, rows),
+        signature,
+        rowCount: rows,
         tensors: inferred.outputs,
         warnings,
         latency: { ...inferred, totalMs: performance.now() - started },
