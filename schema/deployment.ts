@@ -1,6 +1,6 @@
 import type { ArmRecord } from '#src/deployment/deployment.events.ts';
+import { createDeployment } from '#src/deployment/create.ts';
 import {
-  createDeployment,
   deploymentAt,
   getDeployment,
   undeploy,
@@ -8,6 +8,7 @@ import {
   type Deployment,
   type DeploymentSnapshot,
 } from '#src/deployment/deployment.ts';
+import { scale } from '#src/deployment/scale.ts';
 import { changesOf } from '#src/events.ts';
 import {
   armRoles,
@@ -174,6 +175,33 @@ const ArmType = builder.objectRef<Arm>('Arm').implement({
   }),
 });
 
+const ResourcesType = builder
+  .objectRef<Pick<Deployment, 'threads' | 'memoryLimitBytes'>>('Resources')
+  .implement({
+    description: 'What a replica may use.',
+    fields: (t) => ({
+      threads: t.exposeInt('threads', { description: 'Threads that it runs the model with.' }),
+      memoryLimitBytes: t.expose('memoryLimitBytes', {
+        type: 'BigInt',
+        nullable: true,
+        description: 'Resident memory in bytes; a replica that takes more is replaced. null: no limit.',
+      }),
+    }),
+  });
+const BatchingType = builder
+  .objectRef<Pick<Deployment, 'maxBatchRows' | 'maxBatchDelayMs'>>('Batching')
+  .implement({
+    description: 'How requests that wait in a replica share a run of the model.',
+    fields: (t) => ({
+      maxRows: t.exposeInt('maxBatchRows', {
+        description: 'Rows of a shared run, at most; 1: every request runs alone.',
+      }),
+      maxDelayMs: t.exposeFloat('maxBatchDelayMs', {
+        description: 'Milliseconds that a run may wait for company under load; a lone request never waits.',
+      }),
+    }),
+  });
+
 export const DeploymentType = builder.objectRef<Deployment>('Deployment');
 builder.node(DeploymentType, {
   description: 'A named endpoint on which a version answers.',
@@ -198,7 +226,16 @@ builder.node(DeploymentType, {
     desiredReplicas: t.exposeInt('desiredReplicas', {
       description: 'How many replicas each arm should have.',
     }),
-    threads: t.exposeInt('threads', { description: 'Threads that each replica runs the model with.' }),
+    resources: t.field({
+      type: ResourcesType,
+      description: 'What each replica may use.',
+      resolve: (deployment) => deployment,
+    }),
+    batching: t.field({
+      type: BatchingType,
+      description: 'How requests that wait in a replica share a run of the model.',
+      resolve: (deployment) => deployment,
+    }),
     invalidOutputs: t.expose('invalidOutputs', {
       type: InvalidOutputPolicyEnum,
       description: 'What becomes of an answer with NaN or an infinity.',
@@ -250,6 +287,56 @@ export const DeploymentConnection = builder.connectionObject(
   { name: 'DeploymentEdge', description: 'A deployment in a page.' },
 );
 
+const ResourcesInput = builder.inputType('ResourcesInput', {
+  description: 'What a replica may use; what is left out stays as it is.',
+  fields: (t) => ({
+    threads: t.int({
+      description: 'Threads that it runs the model with, 1 to 256; 1 is fastest for small models.',
+    }),
+    memoryLimitBytes: t.field({
+      type: 'BigInt',
+      description:
+        'Resident memory in bytes, at least 67108864; a replica that takes more is replaced. null: no limit.',
+    }),
+  }),
+});
+const BatchingInput = builder.inputType('BatchingInput', {
+  description:
+    'How requests that wait in a replica share a run of the model; what is left out stays as it is.',
+  fields: (t) => ({
+    maxRows: t.int({
+      description:
+        'Rows of a shared run, 1 to 4096; 1: every request runs alone, for models whose rows are not independent.',
+    }),
+    maxDelayMs: t.float({
+      description:
+        'Milliseconds that a run may wait for company under load, 0 to 1000; a lone request never waits.',
+    }),
+  }),
+});
+const ArmInput = builder.inputType('ArmInput', {
+  description: 'A version and its share of the traffic.',
+  fields: (t) => ({
+    name: t.string({ required: true, description: 'Its name within the deployment.' }),
+    version: t.field({
+      type: 'VersionRef',
+      required: true,
+      description: 'What it serves: a version of the project that is READY and not archived.',
+    }),
+    weight: t.float({
+      required: true,
+      description: 'Its share of the traffic, 0 to 1; together they make 1.',
+    }),
+  }),
+});
+const ArmWeightInput = builder.inputType('ArmWeightInput', {
+  description: 'The share of the traffic that an arm shall get.',
+  fields: (t) => ({
+    arm: t.string({ required: true, description: "The arm's name." }),
+    weight: t.float({ required: true, description: '0 to 1; together they make 1.' }),
+  }),
+});
+
 const CreateDeploymentInput = builder.inputType('CreateDeploymentInput', {
   description: 'A new deployment.',
   fields: (t) => ({
@@ -260,15 +347,40 @@ const CreateDeploymentInput = builder.inputType('CreateDeploymentInput', {
     }),
     version: t.field({
       type: 'VersionRef',
-      required: true,
       description: 'What to serve: a version of the project that is READY and not archived.',
     }),
-    replicas: t.int({ defaultValue: 1, description: 'How many processes, 1 to 64.' }),
-    threads: t.int({ defaultValue: 1, description: 'Threads of each; 1 is fastest for small models.' }),
+    arms: t.field({
+      type: [ArmInput],
+      description:
+        'Instead of `version`: several versions that share the traffic, 10 at most. The first one is the stable arm; the others must take and answer what it does.',
+    }),
+    replicas: t.int({ defaultValue: 1, description: 'How many processes each arm has, 1 to 64.' }),
+    resources: t.field({
+      type: ResourcesInput,
+      description: 'What each replica may use; 1 thread without it.',
+    }),
+    batching: t.field({
+      type: BatchingInput,
+      description: 'How waiting requests share a run; up to 256 rows without delay where it is not said.',
+    }),
     invalidOutputs: t.field({
       type: InvalidOutputPolicyEnum,
       defaultValue: 'FAIL',
       description: 'What becomes of an answer with NaN or an infinity.',
+    }),
+  }),
+});
+const ScaleInput = builder.inputType('ScaleInput', {
+  description: 'What shall be different about the replicas of a deployment; what is left out stays as it is.',
+  fields: (t) => ({
+    deployment: t.id({ required: true, description: 'Its global id, or `project/name`.' }),
+    replicas: t.int({ description: 'How many processes each arm has, 1 to 64.' }),
+    resources: t.field({ type: ResourcesInput, description: 'What each replica may use.' }),
+    batching: t.field({ type: BatchingInput, description: 'How waiting requests share a run.' }),
+    weights: t.field({
+      type: [ArmWeightInput],
+      description:
+        'The share of every arm. It counts at once; a routing key moves only when its arm shrinks past it.',
     }),
   }),
 });
@@ -290,10 +402,34 @@ builder.mutationFields((t) => ({
       createDeployment(platform, viewer, {
         project: input.project,
         name: input.name,
-        version: refOf(['version'], 'Version', input.version),
+        version: (input.version ?? null) === null ? undefined : refOf(['version'], 'Version', input.version!),
+        arms: input.arms?.map((arm, index) => ({
+          ...arm,
+          version: refOf(['arms', String(index), 'version'], 'Version', arm.version),
+        })),
         replicas: input.replicas ?? 1,
-        threads: input.threads ?? 1,
+        resources: {
+          threads: input.resources?.threads ?? 1,
+          memoryLimitBytes: input.resources?.memoryLimitBytes ?? null,
+        },
+        batching: { maxRows: input.batching?.maxRows ?? 256, maxDelayMs: input.batching?.maxDelayMs ?? 0 },
         invalidOutputs: input.invalidOutputs ?? 'FAIL',
+      }),
+  }),
+  scale: t.field({
+    type: DeploymentType,
+    description:
+      'Changes how many replicas a deployment has, what they may use, and how its arms share the traffic. New ones answer before old ones finish and end: watch subscription `deployment`. Needs OPERATOR.',
+    errors: { types: expected.create },
+    args: { input: t.arg({ type: ScaleInput, required: true, description: 'What shall be different.' }) },
+    resolve: (_root, { input }, { platform, viewer }) =>
+      scale(platform, viewer, {
+        deployment: refOf(['deployment'], 'Deployment', input.deployment),
+        replicas: input.replicas,
+        threads: input.resources?.threads,
+        memoryLimitBytes: input.resources?.memoryLimitBytes,
+        batching: input.batching,
+        weights: input.weights,
       }),
   }),
   undeploy: t.field({

@@ -5,6 +5,7 @@ import {
   ForbiddenError,
   NotFoundError,
   NotReadyError,
+  OverloadedError,
   ValidationError,
 } from '#src/platform/errors.ts';
 import type { TensorInput as TensorValue } from '#src/tensor/parse.ts';
@@ -146,6 +147,10 @@ const PredictInputType = builder.inputType('PredictInput', {
     rows: t.field({ type: ['Row'], description: 'Rows by column names.' }),
     tensors: t.field({ type: [TensorInput], description: 'Every input of the version as a tensor.' }),
     outputs: t.stringList({ description: 'Outputs to compute; without it all.' }),
+    routingKey: t.string({
+      description:
+        'Requests with the same key (1 to 256 characters, such as a user) are answered by the same arm, as long as its share does not shrink past the key.',
+    }),
     timeoutMs: t.int({ description: 'Longest to wait, in milliseconds; without it PREDICT_TIMEOUT_MS.' }),
   }),
 });
@@ -159,6 +164,7 @@ builder.mutationField('predict', (t) =>
         ValidationError,
         NotFoundError,
         NotReadyError,
+        OverloadedError,
         DeadlineExceededError,
         ModelError,
         ForbiddenError,

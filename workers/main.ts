@@ -5,6 +5,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { openPlatform, quietly } from '#src/app.ts';
 import { operationPayload, jobOf, sweepJob } from '#src/jobs.ts';
 import { runOperation } from '#src/operation/operation.ts';
+import { openReconciler } from '#src/deployment/reconciler.ts';
+import { reconcile } from '#src/deployment/reconcile.ts';
 import { observe } from '#src/deployment/observe.ts';
 import { ConfigError, loadConfig, type Config } from '#src/platform/config.ts';
 import { newId } from '#src/platform/id.ts';
@@ -27,9 +29,13 @@ async function main(config: Config): Promise<void> {
   await migrate(config.DATABASE_URL);
   const { platform, close } = await openPlatform(config, logger);
   const id = newId();
-  const keeper = new ReplicaKeeper(platform, id, (deploymentId) => observe(platform, deploymentId));
+  const keeper: ReplicaKeeper = new ReplicaKeeper(platform, id, async (deploymentId) => {
+    await observe(platform, deploymentId);
+    if (await reconcile(platform, deploymentId)) keeper.hurry();
+  });
   const context: WorkerContext = { platform, keeper };
   keeper.start();
+  const reconciler = openReconciler(platform, keeper);
 
   async function handle(delivery: Delivery): Promise<void> {
     if (delivery.name === sweepJob.name) return sweep(context);
@@ -64,6 +70,7 @@ async function main(config: Config): Promise<void> {
     const finished = Promise.allSettled(consumers.map((consumer) => consumer.close()));
     // A job that takes longer is taken over, once its claim falls silent.
     await Promise.race([finished, delay(FINISH_MS)]);
+    await reconciler.close();
     await keeper.close();
     await close();
     process.exit(0);

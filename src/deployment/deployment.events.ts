@@ -20,13 +20,16 @@ export interface DeploymentRecord {
   readonly state: DeploymentState;
   readonly reason: string | null;
   readonly arms: readonly ArmRecord[];
+  /** Replicas of each arm; events from before deployments could be scaled do not tell. */
+  readonly replicas?: number;
 }
 
 export async function deploymentEvent(
   tx: Db,
   type: LedgerEventType,
-  { id, name, state, stateReason }: DeploymentRow,
+  row: DeploymentRow,
 ): Promise<LedgerEntry> {
-  const data: DeploymentRecord = { name, state, reason: stateReason, arms: await listArmRecords(tx, id) };
+  const { id, name, state, stateReason: reason, desiredReplicas: replicas } = row;
+  const data: DeploymentRecord = { name, state, reason, arms: await listArmRecords(tx, id), replicas };
   return { type, subject: { type: 'Deployment', id }, data: { ...data } };
 }

@@ -1,8 +1,9 @@
-import { sql, type Insertable, type Selectable } from 'kysely';
+import { sql, type Insertable, type Selectable, type Updateable } from 'kysely';
 import type { PageRequest } from '../paging/paging.ts';
 import type { Db } from '../platform/database.ts';
 import type { Arm, Deployment } from '../platform/database.generated.ts';
 import type { DeploymentState } from '../platform/database.types.ts';
+import type { Share } from './arm-shares.ts';
 
 export type DeploymentRow = Selectable<Deployment>;
 export type ArmRow = Selectable<Arm>;
@@ -72,6 +73,34 @@ export function listArms(db: Db, deploymentIds: readonly string[]): Promise<ArmR
 
 export function lockDeployment(db: Db, id: string): Promise<DeploymentRow | undefined> {
   return db.selectFrom('deployment').selectAll().where('id', '=', id).forUpdate().executeTakeFirst();
+}
+
+export type Reshaped = Pick<
+  Updateable<Deployment>,
+  'desiredReplicas' | 'threads' | 'memoryLimitBytes' | 'maxBatchRows' | 'maxBatchDelayMs' | 'spec'
+>;
+
+/** Changes what is wanted of a deployment's replicas. */
+export function reshapeDeployment(db: Db, id: string, change: Reshaped): Promise<DeploymentRow> {
+  return db
+    .updateTable('deployment')
+    .set({ ...change, changedAt: sql`clock_timestamp()` })
+    .where('id', '=', id)
+    .returningAll()
+    .executeTakeFirstOrThrow();
+}
+
+export async function setShares(
+  db: Db,
+  armId: string,
+  weight: number,
+  shares: readonly Share[],
+): Promise<void> {
+  await db
+    .updateTable('arm')
+    .set({ weight, shares: JSON.stringify(shares) })
+    .where('id', '=', armId)
+    .execute();
 }
 
 /** The arms of a deployment with what they serve, by name. */

@@ -11,6 +11,11 @@ export function isComingUp(state: DeploymentState): boolean {
   return state === 'PENDING' || state === 'PROVISIONING';
 }
 
+/** Whether it makes sense to change what is wanted of it. */
+export function isScalable(state: DeploymentState): boolean {
+  return isComingUp(state) || answers(state);
+}
+
 /** States in which undeploying means anything. */
 export const stoppable: readonly DeploymentState[] = [
   'PENDING',
@@ -24,17 +29,28 @@ export function isStoppable(state: DeploymentState): boolean {
   return stoppable.includes(state);
 }
 
+/** How many of the wanted replicas are ready, over all arms: what one arm has too many of does not help another. */
+export function readyOf(
+  desired: number,
+  arms: readonly { readonly id: string }[],
+  replicas: readonly { readonly armId: string; readonly state: ReplicaState }[],
+): { ready: number; wanted: number } {
+  const ready = arms.reduce((sum, arm) => {
+    const ofArm = replicas.filter(({ armId, state }) => armId === arm.id && state === 'READY').length;
+    return sum + Math.min(ofArm, desired);
+  }, 0);
+  return { ready, wanted: desired * arms.length };
+}
+
 /**
- * The state of a deployment that has been provisioned, from its replicas.
+ * The state of a deployment that has been provisioned, from how many of its wanted replicas are ready.
  * @returns null when the replicas say nothing about it (it is being provisioned or stopped).
  */
 export function observedState(
   state: DeploymentState,
-  desired: number,
-  replicas: readonly ReplicaState[],
+  { ready, wanted }: { readonly ready: number; readonly wanted: number },
 ): { state: DeploymentState; reason: string | null } | null {
   if (!answers(state)) return null;
-  const ready = replicas.filter((replica) => replica === 'READY').length;
-  if (ready >= desired) return { state: 'LIVE', reason: null };
-  return { state: 'DEGRADED', reason: `${ready} of ${desired} replicas are ready.` };
+  if (ready >= wanted) return { state: 'LIVE', reason: null };
+  return { state: 'DEGRADED', reason: `${ready} of ${wanted} replicas are ready.` };
 }

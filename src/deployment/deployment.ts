@@ -1,137 +1,27 @@
 /** Deployments: named endpoints on which versions answer. */
 import { may, requireRole, type Viewer } from '../access/access.ts';
-import { checkName, shown, sought } from '../name/name.ts';
+import { shown, sought } from '../name/name.ts';
 import { beginOperation } from '../operation/operation.ts';
 import { cancelOperation } from '../operation/operation.queries.ts';
 import { toPage, toPageRequest, type Page, type PageArgs } from '../paging/paging.ts';
-import { brokenConstraint } from '../platform/database.ts';
-import type { DeploymentState, InvalidOutputPolicy } from '../platform/database.types.ts';
-import { ConflictError, NotFoundError, NotReadyError, ValidationError } from '../platform/errors.ts';
-import { isId, newId } from '../platform/id.ts';
+import type { DeploymentState } from '../platform/database.types.ts';
+import { NotFoundError, ValidationError } from '../platform/errors.ts';
+import { isId } from '../platform/id.ts';
 import type { Platform } from '../platform/platform.ts';
-import { findProject, getProject } from '../project/project.ts';
-import { changing, sequenceAt } from '../ledger/ledger.ts';
+import { findProject } from '../project/project.ts';
+import { sequenceAt } from '../ledger/ledger.ts';
 import { findEventAt } from '../ledger/ledger.queries.ts';
-import { resolveVersion } from '../version/resolve.ts';
-import { holdVersion } from '../version/version.queries.ts';
 import { provisionJob, stopJob } from './deployment.jobs.ts';
 import * as queries from './deployment.queries.ts';
-import { deploymentEvent, type ArmRecord, type DeploymentRecord } from './deployment.events.ts';
+import type { ArmRecord, DeploymentRecord } from './deployment.events.ts';
 import { enter } from './transition.ts';
 import { isStoppable, stoppable } from './deployment.state.ts';
 
 export type Deployment = queries.DeploymentRow;
 export type Arm = queries.ArmRow;
 
-const MAX_REPLICAS = 64;
-const MAX_THREADS = 256;
-
-export interface CreateDeployment {
-  readonly project: string;
-  readonly name: string;
-  readonly version: string;
-  readonly replicas: number;
-  readonly threads: number;
-  readonly invalidOutputs: InvalidOutputPolicy;
-}
-
-/**
- * Deploys a READY version under a name; it is PENDING and queued when this returns.
- * @throws NotFoundError, ForbiddenError (needs OPERATOR), ValidationError, NotReadyError (the version is not READY),
- * ConflictError (the name is in use).
- */
-export async function createDeployment(
-  platform: Platform,
-  viewer: Viewer,
-  input: CreateDeployment,
-): Promise<Deployment> {
-  const project = await getProject(platform, viewer, input.project);
-  requireRole(viewer, project.id, 'OPERATOR', `Project ${project.name}`);
-  const name = checkName(['name'], input.name);
-  checkRange(['replicas'], input.replicas, MAX_REPLICAS);
-  checkRange(['threads'], input.threads, MAX_THREADS);
-  const version = await resolveVersion(platform, viewer, ['version'], input.version, project);
-  if (version.projectId !== project.id)
-    throw new NotFoundError(`Version ${input.version} in project ${project.name}`);
-  if (version.status !== 'READY') {
-    throw new NotReadyError(
-      `Version ${version.number} is ${version.status}, not READY.`,
-      version.status === 'PENDING' || version.status === 'INGESTING' ? 1_000 : null,
-      version.statusReason ?? 'Watch Version.operation until it has ended.',
-    );
-  }
-  if (version.modelFile === null) {
-    throw ValidationError.of(
-      ['version'],
-      'a version that can be served, which ONNX models can',
-      version.format,
-      {
-        hint: 'Convert the model to ONNX; a version of any other format is only kept.',
-      },
-    );
-  }
-  try {
-    return await insert(platform, viewer, project.id, { ...input, name }, version.id);
-  } catch (error) {
-    if (brokenConstraint(error) !== 'deployment_name_key') throw error;
-    throw new ConflictError(
-      `A deployment ${name} exists already.`,
-      name,
-      'Undeploy it first, or take another name.',
-    );
-  }
-}
-
-async function insert(
-  platform: Platform,
-  viewer: Viewer,
-  projectId: string,
-  input: CreateDeployment,
-  versionId: string,
-): Promise<Deployment> {
-  const deployment = await changing(platform, projectId, viewer, async (tx, append) => {
-    const id = newId();
-    const version = await holdVersion(tx, versionId);
-    if (!version) throw new NotFoundError(`Version ${input.version}`);
-    if (version.archivedAt) {
-      throw new ConflictError(`Version ${version.number} is archived.`, 'archived', 'Unarchive it first.');
-    }
-    const operation = await beginOperation(tx, viewer, {
-      projectId,
-      kind: provisionJob.name,
-      subjectId: id,
-      unit: 'replicas',
-      total: BigInt(input.replicas),
-    });
-    const row = await queries.insertDeployment(tx, {
-      id,
-      projectId,
-      name: input.name,
-      desiredReplicas: input.replicas,
-      threads: input.threads,
-      invalidOutputs: input.invalidOutputs,
-      operationId: operation.id,
-      createdByName: viewer.name,
-      createdByKind: viewer.kind,
-    });
-    const arm = {
-      id: newId(),
-      deploymentId: id,
-      versionId,
-      name: 'stable',
-      role: 'STABLE',
-      weight: 1,
-    } as const;
-    await queries.insertArm(tx, arm);
-    const { at } = await append(await deploymentEvent(tx, 'DEPLOYMENT_CREATED', row));
-    return queries.setCreatedAt(tx, row.id, at);
-  });
-  await enqueue(platform, provisionJob, deployment);
-  return deployment;
-}
-
 /** Redis may be away: then the sweep enqueues what was committed. */
-async function enqueue(
+export async function enqueue(
   platform: Platform,
   job: typeof provisionJob | typeof stopJob,
   deployment: Deployment,
@@ -145,10 +35,6 @@ async function enqueue(
   } catch (error) {
     platform.logger.warn({ err: error, deployment: deployment.id }, 'not queued yet; the sweep will');
   }
-}
-
-function checkRange(path: readonly string[], value: number, most: number): void {
-  if (value < 1 || value > most) throw ValidationError.of(path, `1 to ${most}`, String(value));
 }
 
 /**

@@ -1,6 +1,6 @@
 /** Brings a deployment's state in line with its replicas'. */
-import { observedState } from './deployment.state.ts';
-import { findDeployments, touchDeployment } from './deployment.queries.ts';
+import { observedState, readyOf } from './deployment.state.ts';
+import { findDeployments, listArms, touchDeployment } from './deployment.queries.ts';
 import { enter } from './transition.ts';
 import type { Platform } from '../platform/platform.ts';
 import { listReplicas } from '../replica/replica.queries.ts';
@@ -10,11 +10,8 @@ export async function observe(platform: Platform, deploymentId: string): Promise
   const [deployment] = await findDeployments(platform.db, [deploymentId]);
   if (!deployment) return;
   const replicas = await listReplicas(platform.db, [deploymentId]);
-  const observed = observedState(
-    deployment.state,
-    deployment.desiredReplicas,
-    replicas.map((replica) => replica.state),
-  );
+  const arms = await listArms(platform.db, [deploymentId]);
+  const observed = observedState(deployment.state, readyOf(deployment.desiredReplicas, arms, replicas));
   const isNew =
     observed && (observed.state !== deployment.state || observed.reason !== deployment.stateReason);
   if (isNew) {

@@ -5,13 +5,13 @@ import { isUnderWay } from '../operation/operation.queries.ts';
 import { provisionJob } from './deployment.jobs.ts';
 import type { Db } from '../platform/database.ts';
 import { DomainError } from '../platform/errors.ts';
-import { newId } from '../platform/id.ts';
 import type { Platform } from '../platform/platform.ts';
 import { signal } from '../platform/process-identity.ts';
-import { REPLICA_PROTOCOL_VERSION } from '../inference/replica-status.ts';
 import type { ReplicaKeeper } from '../replica/keeper.ts';
-import { drainReplicas, insertReplica, listReplicas, type ReplicaRow } from '../replica/replica.queries.ts';
+import { drainReplicas, listReplicas, type ReplicaRow } from '../replica/replica.queries.ts';
 import * as queries from './deployment.queries.ts';
+import { readyOf } from './deployment.state.ts';
+import { reconcile } from './reconcile.ts';
 import { enter } from './transition.ts';
 
 /** The version cannot be served on this host; its words are for the person who deployed it. */
@@ -34,16 +34,17 @@ export async function provision(platform: Platform, keeper: ReplicaKeeper, runni
     );
   if (!deployment) return;
   announce(platform, operation);
-  await running.log(`Starting ${deployment.desiredReplicas} replica(s) on ${platform.config.HOST_ID}.`);
+  const arms = await queries.listArms(platform.db, [id]);
+  await running.log(`Starting ${deployment.desiredReplicas * arms.length} replica(s).`);
   for (;;) {
+    await reconcile(platform, id);
     keeper.hurry();
     const replicas = await listReplicas(platform.db, [id]);
-    // At first, and where those of a lost host were given up.
-    if (replicas.length < deployment.desiredReplicas)
-      await wantReplicas(platform, id, deployment.desiredReplicas);
-    const ready = replicas.filter((replica) => replica.state === 'READY').length;
-    running.progress(BigInt(ready), BigInt(deployment.desiredReplicas), stageOf(replicas));
-    if (ready >= deployment.desiredReplicas) break;
+    // It may be scaled meanwhile.
+    const [now = deployment] = await queries.findDeployments(platform.db, [id]);
+    const { ready, wanted } = readyOf(now.desiredReplicas, arms, replicas);
+    running.progress(BigInt(ready), BigInt(wanted), stageOf(replicas));
+    if (ready >= wanted) break;
     giveUpOn(replicas);
     await delay(LOOK_MS, undefined, { signal: cancelled });
   }
@@ -57,22 +58,6 @@ export async function provision(platform: Platform, keeper: ReplicaKeeper, runni
 function announce(platform: Platform, about: { subjectId: string; projectId: string }): void {
   platform.announce('deployment', about.subjectId);
   platform.announce('ledger', about.projectId);
-}
-
-async function wantReplicas(platform: Platform, deploymentId: string, desired: number): Promise<void> {
-  for (const arm of await queries.listArms(platform.db, [deploymentId])) {
-    for (let ordinal = 0; ordinal < desired; ordinal++) {
-      await insertReplica(platform.db, {
-        id: newId(),
-        deploymentId,
-        armId: arm.id,
-        versionId: arm.versionId,
-        ordinal,
-        hostId: platform.config.HOST_ID,
-        protocolVersion: REPLICA_PROTOCOL_VERSION,
-      });
-    }
-  }
 }
 
 function stageOf(replicas: readonly ReplicaRow[]): string {

@@ -1,10 +1,7 @@
-/** Replicas of a host from which nothing is heard: given up, and started again on the host that notices. */
+/** Replicas of a host from which nothing is heard: given up, so that others take their place. */
 import type { Platform } from '../platform/platform.ts';
 import { observe } from './observe.ts';
-import { giveUpReplica, insertReplica, listLostReplicas } from '../replica/replica.queries.ts';
-import { newId } from '../platform/id.ts';
-import { findDeployments } from './deployment.queries.ts';
-import { answers } from './deployment.state.ts';
+import { giveUpReplica, listLostReplicas } from '../replica/replica.queries.ts';
 
 /**
  * Twice what lets a replica end itself whose worker is gone. A worker that is only cut off from the database keeps its
@@ -21,19 +18,6 @@ export async function recoverLostReplicas(platform: Platform): Promise<number> {
     const reason = `Host ${replica.hostId} has not been heard of for ${silence} s.`;
     if (!(await giveUpReplica(platform.db, replica.id, silence, reason))) continue;
     platform.logger.warn({ replica: replica.id, host: replica.hostId }, 'replica of a lost host given up');
-    const [deployment] = await findDeployments(platform.db, [replica.deploymentId]);
-    if (deployment && answers(deployment.state)) {
-      const { deploymentId, armId, versionId, ordinal, protocolVersion } = replica;
-      await insertReplica(platform.db, {
-        id: newId(),
-        deploymentId,
-        armId,
-        versionId,
-        ordinal,
-        protocolVersion,
-        hostId: platform.config.HOST_ID,
-      });
-    }
     await observe(platform, replica.deploymentId);
   }
   return lost.length;

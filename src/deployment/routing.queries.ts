@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 import { jsonArrayFrom } from 'kysely/helpers/postgres';
 import type { Db } from '../platform/database.ts';
+import type { Share } from './arm-shares.ts';
 import type { DeploymentState, InvalidOutputPolicy } from '../platform/database.types.ts';
 
 export interface RouteRow {
@@ -15,6 +16,7 @@ export interface RouteRow {
     id: string;
     name: string;
     weight: number;
+    shares: Share[];
     versionId: string;
     modelName: string;
   }[];
@@ -47,7 +49,14 @@ export async function listRoutes(db: Db, ids: readonly string[] | null): Promise
           .innerJoin('model as m', 'm.id', 'v.modelId')
           .whereRef('a.deploymentId', '=', 'd.id')
           .where('v.signature', 'is not', null)
-          .select(['a.id', 'a.name', 'a.weight', 'a.versionId as versionId', 'm.name as modelName'])
+          .select([
+            'a.id',
+            'a.name',
+            'a.weight',
+            'a.shares',
+            'a.versionId as versionId',
+            'm.name as modelName',
+          ])
           .orderBy('a.name'),
       ).as('arms'),
       jsonArrayFrom(

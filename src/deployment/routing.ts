@@ -12,15 +12,17 @@ import type { Platform } from '../platform/platform.ts';
 import type { Signature } from '../signature/signature.ts';
 import { findVersions } from '../version/version.queries.ts';
 import type { VersionRow } from '../version/version.row.ts';
+import { PLACES, type Share } from './arm-shares.ts';
 import { isComingUp } from './deployment.state.ts';
+import { ReplicaLoad } from './replica-load.ts';
 import * as queries from './routing.queries.ts';
 
 export interface ReplicaRoute {
   readonly id: string;
   readonly launch: number;
   readonly client: ReplicaClient;
-  /** Requests of this process under way there. */
-  inFlight: number;
+  /** Requests of this process under way there, and how fast they are answered. */
+  readonly load: ReplicaLoad;
   /** performance.now() until which it is passed over, because it could not be reached. */
   shunUntil: number;
 }
@@ -29,6 +31,8 @@ export interface ArmRoute {
   readonly id: string;
   readonly name: string;
   readonly weight: number;
+  /** Places of routing keys that are its own, see `arm-shares.ts`. */
+  readonly shares: readonly Share[];
   /** As it was when it was first deployed: what can change of it is not for predictions. */
   readonly version: VersionRow;
   readonly signature: Signature;
@@ -46,6 +50,9 @@ export interface DeploymentRoute {
 }
 
 const POLL_MS = 1_000;
+const STALL_POLL_MS = 250;
+/** How long a replica that has stalled is passed over, unless it still does then. */
+const STALL_SHUN_MS = 1_000;
 /** Rows of a transaction that commits late carry an earlier time: look back this far each time. */
 const OVERLAP_SECONDS = 10;
 const RELOAD_EVERY = 60;
@@ -57,6 +64,7 @@ export class RouteTable {
   readonly #replicas = new Map<string, ReplicaRoute>();
   readonly #stopWatching: () => void;
   readonly #timer: NodeJS.Timeout;
+  readonly #stallTimer: NodeJS.Timeout;
   #polls = 0;
   #polling = false;
   #closed = false;
@@ -68,6 +76,7 @@ export class RouteTable {
       else if (isId(id)) void this.load([id]).catch(() => undefined);
     });
     this.#timer = setInterval(() => void this.#poll(), POLL_MS);
+    this.#stallTimer = setInterval(() => this.#routeAroundStalls(), STALL_POLL_MS);
   }
 
   /** By id or `project/name`; undefined when it is not known here (it may still exist: `find`). */
@@ -116,7 +125,15 @@ export class RouteTable {
         .filter((replica) => replica.armId === arm.id && this.#isReachable(replica))
         .map((replica) => this.#replica(replica, arm.modelName, version.number));
       return [
-        { id: arm.id, name: arm.name, weight: arm.weight, version, signature: version.signature, replicas },
+        {
+          id: arm.id,
+          name: arm.name,
+          weight: arm.weight,
+          shares: arm.shares,
+          version,
+          signature: version.signature,
+          replicas,
+        },
       ];
     });
     const { id, projectId, label, state, stateReason, invalidOutputs } = row;
@@ -138,7 +155,13 @@ export class RouteTable {
     const known = this.#replicas.get(key);
     if (known) return known;
     const client = new ReplicaClient({ endpoint: row.endpoint, token: row.token, modelName, versionNumber });
-    const fresh: ReplicaRoute = { id: row.id, launch: row.launch, client, inFlight: 0, shunUntil: 0 };
+    const fresh: ReplicaRoute = {
+      id: row.id,
+      launch: row.launch,
+      client,
+      load: new ReplicaLoad(),
+      shunUntil: 0,
+    };
     this.#replicas.set(key, fresh);
     return fresh;
   }
@@ -177,28 +200,45 @@ export class RouteTable {
     }
   }
 
+  /**
+   * Long before a replica that hangs is replaced, its callers are sent to another one of its arm, and new ones pass it
+   * over. Where all of them are silent, nothing is gained: there the model takes its time.
+   */
+  #routeAroundStalls(): void {
+    const now = performance.now();
+    for (const { arms } of this.#byId.values()) {
+      for (const { replicas } of arms) {
+        if (replicas.length < 2) continue;
+        const stalled = replicas.filter(({ load }) => load.isStalled(now));
+        if (stalled.length === 0 || stalled.length === replicas.length) continue;
+        for (const replica of stalled) {
+          replica.shunUntil = now + STALL_SHUN_MS;
+          replica.client.giveUp('The replica does not answer; another one was asked.');
+        }
+      }
+    }
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     clearInterval(this.#timer);
+    clearInterval(this.#stallTimer);
     this.#stopWatching();
     await Promise.allSettled([...this.#replicas.values()].map((replica) => replica.client.close()));
   }
 }
 
-/** An arm drawn by weight among those that have a replica; undefined when none has. */
-export function drawArm(arms: readonly ArmRoute[], random: number): ArmRoute | undefined {
-  let total = 0;
-  for (const arm of arms) if (arm.replicas.length > 0) total += arm.weight;
-  if (total <= 0) return undefined;
-  let left = random * total;
-  let last: ArmRoute | undefined;
-  for (const arm of arms) {
-    if (arm.replicas.length === 0 || arm.weight <= 0) continue;
-    last = arm;
-    left -= arm.weight;
-    if (left < 0) return arm;
-  }
-  return last;
+/**
+ * The arm that a place belongs to: a routing key's (`placeOf`), or any at random. Where that arm has no replica, the
+ * others that have one take its places by their weights, each place always the same. undefined when none has.
+ */
+export function armAt(arms: readonly ArmRoute[], place: number): ArmRoute | undefined {
+  const own = arms.find(({ shares }) => shares.some(([from, to]) => place >= from && place < to));
+  if (own && own.replicas.length > 0) return own;
+  const ready = arms.filter(({ replicas, weight }) => replicas.length > 0 && weight > 0);
+  const total = ready.reduce((sum, { weight }) => sum + weight, 0);
+  let left = (place / PLACES) * total;
+  return ready.find(({ weight }) => (left -= weight) < 0) ?? ready.at(-1);
 }
 
 /** The less busy of two replicas drawn at random, passing over those that could not be reached lately. */
@@ -215,5 +255,5 @@ export function drawReplica(
   const first = Math.floor(Math.random() * usable.length);
   const second = (first + 1 + Math.floor(Math.random() * (usable.length - 1))) % usable.length;
   const [a, b] = [usable[first] as ReplicaRoute, usable[second] as ReplicaRoute];
-  return a.inFlight <= b.inFlight ? a : b;
+  return a.load.inFlight <= b.load.inFlight ? a : b;
 }

@@ -39,6 +39,8 @@ interface Call {
   readonly inputs: readonly NamedTensor[];
   readonly outputs: readonly string[] | null;
   readonly rows: number;
+  /** Whether it is not to be sent anywhere else any more. */
+  readonly isLastTry: boolean;
   /** null when it goes alone. */
   layout: RequestLayout | null;
   readonly queuedAt: number;
@@ -64,10 +66,11 @@ export class ReplicaClient {
   readonly #connection: ReplicaConnection;
   readonly #layouts = new RequestLayouts();
   #waiting: Call[] = [];
+  readonly #underWay = new Set<Call>();
   #exchanges = 0;
   #isScheduled = false;
-  /** Learnt from the replica's answers. */
-  #rowsIndependent = false;
+  /** Rows of different calls that the replica wants in one exchange, learnt from its answers. */
+  #sharedRows = 0;
   #closed: { readonly resolve: () => void; readonly promise: Promise<void> } | null = null;
 
   constructor(address: ReplicaAddress) {
@@ -91,6 +94,7 @@ export class ReplicaClient {
         inputs,
         outputs,
         rows: rows ?? 0,
+        isLastTry: options.alone === true,
         layout: rows === null || options.alone === true ? null : this.#layouts.of(inputs, outputs),
         queuedAt: performance.now(),
         timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
@@ -102,6 +106,7 @@ export class ReplicaClient {
         isSettled: false,
       };
       this.#limit(call, options.signal);
+      this.#underWay.add(call);
       this.#waiting.push(call);
       this.#schedule();
     });
@@ -115,6 +120,13 @@ export class ReplicaClient {
   /** Tells the replica to finish what it has and to end. @throws as infer */
   drain(timeoutMs = CONTROL_TIMEOUT_MS): Promise<ReplicaStatus> {
     return this.#control('/drain', timeoutMs);
+  }
+
+  /** Gives up calls that wait for an answer, so that they may be sent to another replica; second tries stay. */
+  giveUp(reason: string): void {
+    for (const call of this.#underWay) {
+      if (!call.isLastTry) this.#fail(call, new ReplicaUnreachable(reason, true));
+    }
   }
 
   /** Takes no more calls; resolves when those under way are settled. */
@@ -141,6 +153,7 @@ export class ReplicaClient {
   #settle(call: Call): boolean {
     if (call.isSettled) return false;
     call.isSettled = true;
+    this.#underWay.delete(call);
     if (call.timer !== null) clearTimeout(call.timer);
     call.stopListening?.();
     if (call.trip !== null && --call.trip.left === 0) call.trip.exchange.abort();
@@ -172,7 +185,9 @@ export class ReplicaClient {
     for (const call of this.#waiting) {
       if (call.isSettled) continue;
       const [first] = batch;
-      const joins = first === undefined || (this.#mayShare(first, call) && rows + call.rows <= MOST_ROWS);
+      const joins =
+        first === undefined ||
+        (this.#mayShare(first, call) && rows + call.rows <= Math.min(MOST_ROWS, this.#sharedRows));
       (joins ? batch : rest).push(call);
       if (joins) rows += call.rows;
     }
@@ -182,7 +197,6 @@ export class ReplicaClient {
 
   #mayShare(first: Call, call: Call): boolean {
     return (
-      this.#rowsIndependent &&
       first.layout !== null &&
       first.layout === call.layout &&
       first.rows <= MOST_ROWS_SHARED &&
@@ -239,7 +253,7 @@ export class ReplicaClient {
   /** @throws ReplicaError when the answer is none for these calls. */
   #answer(trip: Trip, answer: Answer): void {
     const { outputs, timing } = readAnswer(answer);
-    this.#rowsIndependent = timing.rowsIndependent;
+    this.#sharedRows = timing.sharedRows;
     const { calls } = trip;
     const parts =
       calls.length === 1

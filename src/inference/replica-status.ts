@@ -39,7 +39,7 @@ export interface ReplicaExit {
   readonly message: string;
 }
 
-/** HTTP response header of an inference: `queueMs;computeMs;batchRows;rowsIndependent`, the last one 0 or 1. */
+/** HTTP response header of an inference: `queueMs;computeMs;batchRows;sharedRows`. */
 export const TIMING_HEADER = 'modelarium-timing';
 
 export interface Timing {
@@ -51,18 +51,19 @@ export interface Timing {
   readonly batchSize: number;
 }
 
-export function formatTiming(timing: Timing, rowsIndependent: boolean): string {
+/** @param sharedRows rows of several requests that are best run together; 0 or 1 when none are. */
+export function formatTiming(timing: Timing, sharedRows: number): string {
   const { queueMs, computeMs, batchSize } = timing;
-  return `${queueMs.toFixed(3)};${computeMs.toFixed(3)};${batchSize};${rowsIndependent ? 1 : 0}`;
+  return `${queueMs.toFixed(3)};${computeMs.toFixed(3)};${batchSize};${sharedRows}`;
 }
 
 /** Reads the header; a server that sends none gets zeros and no merged requests. */
-export function parseTiming(header: unknown): Timing & { readonly rowsIndependent: boolean } {
-  const [queue, compute, rows, independent] = typeof header === 'string' ? header.split(';') : [];
+export function parseTiming(header: unknown): Timing & { readonly sharedRows: number } {
+  const [queue, compute, rows, shared] = typeof header === 'string' ? header.split(';') : [];
   return {
     queueMs: Number(queue) || 0,
     computeMs: Number(compute) || 0,
     batchSize: Number(rows) || 0,
-    rowsIndependent: independent === '1',
+    sharedRows: Number(shared) || 0,
   };
 }

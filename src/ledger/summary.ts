@@ -87,6 +87,13 @@ function tokenCreated(by: string, data: Data): string {
   return `${by} created ${thing('token', data)}${role === undefined ? '' : ` of role ${role}`}`;
 }
 
+/** `alice scaled deployment fraud to 3 replicas of fraud:12 at 0.9 and fraud:13 at 0.1` */
+function scaled(by: string, data: Data): string {
+  const replicas = told(data, 'replicas');
+  const count = replicas === undefined ? '' : ` to ${replicas} ${replicas === '1' ? 'replica' : 'replicas'}`;
+  return `${by} scaled ${thing('deployment', data)}${count}${served(data).replace(' with', ' of')}`;
+}
+
 const sentences: Record<LedgerEventType, Sentence> = {
   PROJECT_CREATED: (by, data) => `${by} created ${thing('project', data)}`,
   TOKEN_CREATED: tokenCreated,
@@ -112,6 +119,7 @@ const sentences: Record<LedgerEventType, Sentence> = {
   ALIAS_UNPROTECTED: (by, data) => `${by} unprotected ${alias(data)}`,
   ALIAS_DELETED: (by, data) => `${by} deleted ${alias(data)}`,
   DEPLOYMENT_CREATED: (by, data) => `${by} created ${thing('deployment', data)}${served(data)}`,
+  DEPLOYMENT_SCALED: scaled,
   DEPLOYMENT_PROVISIONING: (_by, data) => `${deployment(data)} is starting`,
   DEPLOYMENT_LIVE: (_by, data) => `${deployment(data)} is live`,
   DEPLOYMENT_DEGRADED: (_by, data) => `${deployment(data)} is degraded${because(data)}`,

@@ -135,6 +135,9 @@ export const environment = z.object({
   PREDICT_TIMEOUT_MS: integer(30_000, 1, 3_600_000).describe(
     'Longest a prediction may take where the caller says nothing, in milliseconds.',
   ),
+  OVERLOAD_WAIT_MS: integer(250, 1, 3_600_000).describe(
+    "A prediction that would wait for its answer for longer than this, and than four of the model's runs, is refused with OverloadedError, in milliseconds.",
+  ),
   INGEST_TIMEOUT_SECONDS: integer(300, 1, 86_400).describe(
     'Longest the reading of an uploaded model may take, in seconds.',
   ),
@@ -147,6 +150,9 @@ export const environment = z.object({
   ),
   REPLICA_START_SECONDS: integer(120, 1, 3600).describe(
     'Longest a replica may take to load and warm up, in seconds.',
+  ),
+  REPLICA_BUSY_SECONDS: integer(300, 5, 86_400).describe(
+    'A replica that has not answered for this long is replaced, however busy it is, in seconds; one that does nothing at all is replaced within seconds.',
   ),
   OPERATION_LEASE_SECONDS: integer(10, 2, 600).describe(
     'A job whose worker has not been heard of for this long is taken over, in seconds.',

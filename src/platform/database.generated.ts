@@ -41,6 +41,7 @@ export interface Arm {
   id: string;
   name: string;
   role: import('./database.types.ts').ArmRole;
+  shares: Generated<import('./database.types.ts').JsonColumn<import('../deployment/arm-shares.ts').Share[]>>;
   versionId: string;
   weight: number;
 }
@@ -63,15 +64,25 @@ export interface Deployment {
   createdByKind: import('./database.types.ts').ActorKind;
   createdByName: string;
   desiredReplicas: number;
+  endpoint: string | null;
   id: string;
   invalidOutputs: Generated<import('./database.types.ts').InvalidOutputPolicy>;
+  maxBatchDelayMs: Generated<number>;
+  maxBatchRows: Generated<number>;
+  memoryLimitBytes: import('./database.types.ts').Int8 | null;
   name: string;
   operationId: string | null;
   projectId: string;
+  spec: Generated<number>;
   state: Generated<import('./database.types.ts').DeploymentState>;
   stateReason: string | null;
-  target: Generated<string>;
+  target: Generated<import('./database.types.ts').DeploymentTarget>;
   threads: Generated<number>;
+}
+
+export interface Host {
+  id: string;
+  seenAt: Generated<Timestamp>;
 }
 
 export interface Installation {
@@ -167,6 +178,7 @@ export interface Replica {
   armId: string;
   createdAt: Generated<Timestamp>;
   deploymentId: string;
+  ending: string | null;
   endpoint: string | null;
   exitReason: string | null;
   hostId: string;
@@ -177,6 +189,7 @@ export interface Replica {
   leaseUntil: Timestamp | null;
   loadMs: number | null;
   memoryBytes: import('./database.types.ts').Int8 | null;
+  memoryLimitBytes: import('./database.types.ts').Int8 | null;
   nextRestartAt: Timestamp | null;
   ordinal: number;
   pid: number | null;
@@ -184,6 +197,7 @@ export interface Replica {
   protocolVersion: number;
   readyAt: Timestamp | null;
   restarts: Generated<number>;
+  spec: Generated<number>;
   startedAt: Timestamp | null;
   state: Generated<import('./database.types.ts').ReplicaState>;
   token: string | null;
@@ -278,6 +292,7 @@ export interface DB {
   blob: Blob;
   blobCandidate: BlobCandidate;
   deployment: Deployment;
+  host: Host;
   installation: Installation;
   ledgerCounter: LedgerCounter;
   ledgerEvent: LedgerEvent;

@@ -46,6 +46,8 @@ export const deploymentStates = [
 ] as const;
 export type DeploymentState = (typeof deploymentStates)[number];
 
+export type DeploymentTarget = 'LOCAL' | 'EXTERNAL';
+
 export const armRoles = ['STABLE', 'CANDIDATE', 'SHADOW'] as const;
 export type ArmRole = (typeof armRoles)[number];
 
@@ -94,6 +96,7 @@ export const ledgerEventTypes = [
   'ALIAS_UNPROTECTED',
   'ALIAS_DELETED',
   'DEPLOYMENT_CREATED',
+  'DEPLOYMENT_SCALED',
   'DEPLOYMENT_PROVISIONING',
   'DEPLOYMENT_LIVE',
   'DEPLOYMENT_DEGRADED',

@@ -1,13 +1,14 @@
 /** Predicting: from rows or tensors through the router to a replica and back. */
 import { may, type Viewer } from '../access/access.ts';
 import {
-  drawArm,
+  armAt,
   drawReplica,
   type ArmRoute,
   type DeploymentRoute,
   type ReplicaRoute,
   type RouteTable,
 } from '../deployment/routing.ts';
+import { placeOf, PLACES } from '../deployment/arm-shares.ts';
 import { answers, isComingUp } from '../deployment/deployment.state.ts';
 import {
   ReplicaFailed,
@@ -25,6 +26,7 @@ import {
   ForbiddenError,
   NotFoundError,
   NotReadyError,
+  OverloadedError,
   ValidationError,
 } from '../platform/errors.ts';
 import { newId } from '../platform/id.ts';
@@ -43,6 +45,8 @@ export interface PredictInput {
   readonly rows?: readonly Row[] | null | undefined;
   readonly tensors?: readonly TensorInput[] | null | undefined;
   readonly outputs?: readonly string[] | null | undefined;
+  /** Requests with the same key are answered by the same arm, as long as its share does not shrink past the key. */
+  readonly routingKey?: string | null | undefined;
   /** Milliseconds; the configuration's where it is missing. */
   readonly timeoutMs?: number | null | undefined;
 }
@@ -64,6 +68,9 @@ export interface Predicted {
 
 const SHUN_MS = 1_000;
 const MAX_TIMEOUT_MS = 3_600_000;
+const MAX_KEY = 256;
+/** The replica that was drawn, and others when it went away under the request. */
+const MOST_TRIES = 3;
 
 export class Predictor {
   readonly #routes: RouteTable;
@@ -78,7 +85,8 @@ export class Predictor {
 
   /**
    * Answers one request of one or more rows; counted under the arm that was drawn, whatever comes of it.
-   * @throws NotFoundError, ForbiddenError, ValidationError, NotReadyError, DeadlineExceededError, ModelError.
+   * @throws NotFoundError, ForbiddenError, ValidationError, NotReadyError, OverloadedError, DeadlineExceededError,
+   * ModelError.
    */
   async predict(viewer: Viewer, input: PredictInput, signal?: AbortSignal): Promise<Predicted> {
     const started = performance.now();
@@ -88,7 +96,8 @@ export class Predictor {
     if (!route || !may(viewer, route.projectId, 'READER'))
       throw new NotFoundError(`Deployment ${shown(input.deployment)}`);
     if (!answers(route.state)) throw notAnswering(route);
-    const arm = drawArm(route.arms, Math.random()) ?? route.arms[0];
+    const place = placeFor(route.id, input.routingKey);
+    const arm = armAt(route.arms, place) ?? route.arms[0];
     if (!arm) throw notAnswering(route);
     const counted = { deploymentId: route.id, armId: arm.id, armName: arm.name };
     this.#recorder.enter(counted);
@@ -131,7 +140,7 @@ export class Predictor {
     return timeoutMs;
   }
 
-  /** One try, and one more elsewhere when the replica went away under it: a prediction changes nothing. */
+  /** One try, and more elsewhere when the replica went away under it: a prediction changes nothing. */
   async #infer(
     arm: ArmRoute,
     route: DeploymentRoute,
@@ -142,6 +151,8 @@ export class Predictor {
   ): Promise<Inferred> {
     const started = performance.now();
     let replica = drawReplica(arm.replicas, started, null);
+    const mostMs = this.#config.OVERLOAD_WAIT_MS;
+    if (replica && replica.load.overloadMs(started, mostMs) > 0) replica = leastLoaded(arm, route, mostMs);
     for (let tries = 1; replica; tries++) {
       try {
         return await send(
@@ -153,7 +164,8 @@ export class Predictor {
           signal,
         );
       } catch (error) {
-        if (!(error instanceof ReplicaUnreachable) || tries === 2) throw translate(error, route, timeoutMs);
+        if (!(error instanceof ReplicaUnreachable) || tries === MOST_TRIES)
+          throw translate(error, route, timeoutMs);
         replica.shunUntil = performance.now() + SHUN_MS;
         const failed = replica;
         // A replica that came up meanwhile counts, too.
@@ -173,13 +185,44 @@ async function send(
   alone: boolean,
   signal: AbortSignal | undefined,
 ): Promise<Inferred> {
-  replica.inFlight += 1;
+  const { load } = replica;
+  const begunAt = performance.now();
+  load.begin(begunAt);
   try {
     const limits = { timeoutMs: Math.max(1, timeoutMs), alone };
-    return await replica.client.infer(inputs, outputs, signal ? { ...limits, signal } : limits);
-  } finally {
-    replica.inFlight -= 1;
+    const inferred = await replica.client.infer(inputs, outputs, signal ? { ...limits, signal } : limits);
+    load.answered(performance.now(), begunAt, inferred.computeMs);
+    return inferred;
+  } catch (error) {
+    load.end();
+    throw error;
   }
+}
+
+/**
+ * The replica whose callers wait least.
+ * @throws OverloadedError when one more would wait too long on every one: before a queue grows, not after.
+ */
+function leastLoaded(arm: ArmRoute, route: DeploymentRoute, mostMs: number): ReplicaRoute {
+  const now = performance.now();
+  const usable = arm.replicas.filter(({ shunUntil }) => shunUntil <= now);
+  const [least] = usable.toSorted((a, b) => a.load.overloadMs(now, mostMs) - b.load.overloadMs(now, mostMs));
+  if (!least) throw notAnswering(route);
+  const retryAfterMs = least.load.overloadMs(now, mostMs);
+  if (retryAfterMs === 0) return least;
+  throw new OverloadedError(
+    `Deployment ${route.label} has more requests than its replicas can answer in time.`,
+    retryAfterMs,
+    'Send it again later, or add replicas with scale.',
+  );
+}
+
+/** @throws ValidationError for a key that is too long. */
+function placeFor(deploymentId: string, key: string | null | undefined): number {
+  if (key === null || key === undefined) return Math.random() * PLACES;
+  if (key.length === 0 || key.length > MAX_KEY)
+    throw ValidationError.of(['routingKey'], `1 to ${MAX_KEY} characters`, `${key.length} characters`);
+  return placeOf(deploymentId, key);
 }
 
 function pack(signature: Signature, input: PredictInput, maxRows: number): NamedTensor[] {
@@ -251,6 +294,7 @@ function translate(error: unknown, route: DeploymentRoute, timeoutMs: number): u
 function outcomeOf(error: unknown): Outcome {
   if (error instanceof ModelError) return 'model';
   if (error instanceof ValidationError || error instanceof ForbiddenError) return 'client';
+  if (error instanceof OverloadedError) return 'shed';
   if (error instanceof DomainError) return 'server';
   return (error as Error | undefined)?.name === 'AbortError' ? 'client' : 'server';
 }

@@ -3,11 +3,13 @@
  * notices what ended, restarts it with backoff. Level-triggered: each round looks at the rows and the processes,
  * so it does not matter who started a replica or what was missed.
  */
-import { restartDelayMs } from './replica.state.ts';
+import { REPLACED, restartDelayMs } from './replica.state.ts';
 import { ReplicaClient } from '../inference/replica-client.ts';
 import { REPLICA_PROTOCOL_VERSION, type ReplicaStatus } from '../inference/replica-status.ts';
+import { vitalsOf, type ProcessVitals } from '../platform/process-vitals.ts';
 import { isAlive, signal, type ProcessIdentity } from '../platform/process-identity.ts';
 import type { Platform } from '../platform/platform.ts';
+import { hangs, memoryVerdict } from './health.ts';
 import { fetchModel } from './model-cache.ts';
 import { advertisedEndpoint, ReplicaFiles, startReplica, type Launched } from './replica-process.ts';
 import * as queries from './replica.queries.ts';
@@ -18,13 +20,20 @@ type Row = queries.ReplicaRow;
 const ROUND_MS = 1_000;
 /** A keeper that is silent for this long is replaced by another worker on the host: before its replicas end. */
 const KEEPER_LEASE_SECONDS = 10;
-const CONTROL_TIMEOUT_MS = 5_000;
+/** A READY replica that takes longer to answer is silent. */
+const CONTROL_TIMEOUT_MS = 2_000;
+/** One that loads or drains may be. */
+const PATIENT_TIMEOUT_MS = 5_000;
 const RECORD_EVERY_MS = 5_000;
 
 interface Known {
   readonly launch: number;
   readonly client: ReplicaClient;
   recordedAt: number;
+  /** performance.now() when it answered the last time. */
+  answeredAt: number;
+  /** How it was when it did not answer. */
+  silent: ProcessVitals | undefined;
 }
 
 export class ReplicaKeeper {
@@ -98,7 +107,7 @@ export class ReplicaKeeper {
   /** While the database is away nothing is known to be unwanted: what answers goes on. */
   #renewAll(): void {
     for (const { client } of this.#known.values())
-      client.renewLease(CONTROL_TIMEOUT_MS).catch(() => undefined);
+      client.renewLease(PATIENT_TIMEOUT_MS).catch(() => undefined);
   }
 
   /** One replica at a time is one piece of work: a slow one holds up no other. */
@@ -151,9 +160,10 @@ export class ReplicaKeeper {
       loadMs: null,
       warmUpMs: null,
       nextRestartAt: null,
+      ending: null,
     });
     if (!recorded) signal(launched.identity, 'SIGKILL');
-    this.#platform.announce('deployment', row.deploymentId);
+    await this.#onChange(row.deploymentId);
     this.#lookSoon();
   }
 
@@ -170,17 +180,61 @@ export class ReplicaKeeper {
     const endpoint = this.#endpointOf(row);
     if (!endpoint) return this.#whileStarting(row, identity);
     const known = this.#clientOf(row, endpoint);
+    if (await this.#takesTooMuch(row, identity)) return;
     let status: ReplicaStatus;
     try {
       status =
         row.state === 'DRAINING'
-          ? await known.client.drain(CONTROL_TIMEOUT_MS)
-          : await known.client.renewLease(CONTROL_TIMEOUT_MS);
+          ? await known.client.drain(PATIENT_TIMEOUT_MS)
+          : await known.client.renewLease(row.state === 'READY' ? CONTROL_TIMEOUT_MS : PATIENT_TIMEOUT_MS);
     } catch {
-      return this.#whileStarting(row, identity);
+      return row.state === 'READY' || row.state === 'DRAINING'
+        ? this.#silent(row, identity, known)
+        : this.#whileStarting(row, identity);
     }
+    known.answeredAt = performance.now();
+    known.silent = undefined;
     await this.#record(row, endpoint, status, known);
     if (status.state === 'LOADING' || status.state === 'WARMING') await this.#whileStarting(row, identity);
+  }
+
+  /** Ends, or has replaced, what takes more memory than its limit. @returns whether it was ended. */
+  async #takesTooMuch(row: Row, identity: ProcessIdentity): Promise<boolean> {
+    const limit = row.memoryLimitBytes;
+    const vitals = limit === null ? undefined : vitalsOf(identity.pid);
+    if (limit === null || vitals === undefined || row.state === 'DRAINING') return false;
+    const verdict = memoryVerdict(vitals.residentBytes, limit, row.state === 'READY');
+    if (verdict === 'fits' || (verdict === 'replace' && row.spec === REPLACED)) return false;
+    const ending = `It took ${vitals.residentBytes} bytes of memory; its limit is ${limit} (resources.memoryLimitBytes).`;
+    if (verdict === 'end') {
+      await this.#kill(row, identity, ending);
+      return true;
+    }
+    this.#platform.logger.warn({ replica: row.id, reason: ending }, 'replica will be replaced');
+    const marked = await queries.changeReplica(this.#platform.db, row, { spec: REPLACED, ending });
+    if (marked) await this.#onChange(row.deploymentId);
+    return false;
+  }
+
+  /** It is asked again each second; what it did meanwhile tells a long run from a process that hangs. */
+  async #silent(row: Row, identity: ProcessIdentity, known: Known): Promise<void> {
+    const now = vitalsOf(identity.pid);
+    if (now === undefined) return;
+    const forMs = performance.now() - known.answeredAt;
+    const reason = hangs(
+      { forMs, before: known.silent, now },
+      this.#platform.config.REPLICA_BUSY_SECONDS * 1000,
+    );
+    known.silent = now;
+    if (reason !== undefined) await this.#kill(row, identity, reason);
+  }
+
+  /** Says why, then ends it: the exit that follows is told in these words. */
+  async #kill(row: Row, identity: ProcessIdentity, ending: string): Promise<void> {
+    this.#platform.logger.warn({ replica: row.id, reason: ending }, 'replica is ended');
+    await queries.changeReplica(this.#platform.db, row, { ending });
+    signal(identity, 'SIGKILL');
+    this.#lookSoon();
   }
 
   /** Ends what takes longer to start than is allowed. */
@@ -189,9 +243,7 @@ export class ReplicaKeeper {
     const limit = this.#platform.config.REPLICA_START_SECONDS;
     const seconds = (Date.now() - (row.startedAt?.getTime() ?? Date.now())) / 1000;
     if (seconds > limit) {
-      const reason = `Not ready within ${limit} s (REPLICA_START_SECONDS).`;
-      await queries.changeReplica(this.#platform.db, row, { exitReason: reason });
-      signal(identity, 'SIGKILL');
+      await this.#kill(row, identity, `Not ready within ${limit} s (REPLICA_START_SECONDS).`);
     }
     this.#lookSoon();
   }
@@ -207,7 +259,8 @@ export class ReplicaKeeper {
     if (known?.launch === row.launch) return known;
     void known?.client.close();
     const client = new ReplicaClient({ endpoint, token: row.token, modelName: '', versionNumber: 0 });
-    const fresh: Known = { launch: row.launch, client, recordedAt: 0 };
+    const answeredAt = performance.now();
+    const fresh: Known = { launch: row.launch, client, recordedAt: 0, answeredAt, silent: undefined };
     this.#known.set(row.id, fresh);
     return fresh;
   }
@@ -224,7 +277,7 @@ export class ReplicaKeeper {
       warmUpMs: status.warmUpMs,
       memoryBytes: status.memoryBytes,
       inFlight: status.inFlight,
-      ...(status.state === 'READY' && row.state !== 'READY' ? { readyAt: new Date(), exitReason: null } : {}),
+      ...(status.state === 'READY' && row.state !== 'READY' ? { readyAt: new Date() } : {}),
     });
     if (recorded && changed) await this.#onChange(row.deploymentId);
   }
@@ -232,11 +285,11 @@ export class ReplicaKeeper {
   /** The process is gone: by our wish, by its own, or against both. */
   async #ended(row: Row): Promise<void> {
     const exit = new ReplicaFiles(this.#platform.config, row.id).exit();
-    if (row.state === 'DRAINING') return this.#exited(row, 'drained');
+    if (row.state === 'DRAINING') return this.#exited(row, row.ending ?? 'drained');
     const reason =
       exit?.code === 'LOAD_FAILED'
         ? `The model could not be loaded: ${exit.message}`
-        : (exit?.message ?? row.exitReason ?? 'The process was killed or crashed.');
+        : (row.ending ?? exit?.message ?? 'The process was killed or crashed.');
     await this.#backOff(row, reason);
   }
 
@@ -244,7 +297,7 @@ export class ReplicaKeeper {
     this.#forget(row.id);
     new ReplicaFiles(this.#platform.config, row.id).remove();
     await queries.changeReplica(this.#platform.db, row, { state: 'EXITED', exitReason: reason });
-    this.#platform.announce('deployment', row.deploymentId);
+    await this.#onChange(row.deploymentId);
   }
 
   async #backOff(row: Row, reason: string): Promise<void> {
@@ -260,6 +313,7 @@ export class ReplicaKeeper {
       restarts,
       nextRestartAt: new Date(Date.now() + delay),
       exitReason: reason,
+      ending: null,
       inFlight: 0,
     });
     if (!changed) return this.#lookSoon();

@@ -8,7 +8,7 @@ import type { ReplicaExit, ReplicaReady } from '../inference/replica-status.ts';
 import type { Config } from '../platform/config.ts';
 import { identify, signal, type ProcessIdentity } from '../platform/process-identity.ts';
 import type { Signature } from '../signature/signature.ts';
-import { TOKEN_VARIABLE, type Launch } from './process/launch.ts';
+import { TOKEN_VARIABLE, type Batching, type Launch } from './process/launch.ts';
 import { socketFolder } from './socket-folder.ts';
 
 const entry = fileURLToPath(new URL('./replica.process.ts', import.meta.url));
@@ -19,6 +19,7 @@ export interface Served {
   readonly versionNumber: number;
   readonly signature: Signature;
   readonly threads: number;
+  readonly batching: Batching;
 }
 
 export interface Launched {

@@ -4,3 +4,9 @@
 export function restartDelayMs(restarts: number): number {
   return Math.min(200 * 2 ** Math.max(0, restarts - 1), 30_000);
 }
+
+/** The spec of a replica that another one shall take the place of, whatever the deployment's. */
+export const REPLACED = 0;
+
+/** The host of replicas that are not ours: any worker may look after them. */
+export const EXTERNAL_HOST = 'external';

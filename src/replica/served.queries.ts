@@ -1,4 +1,5 @@
 import type { Db } from '../platform/database.ts';
+import type { Batching } from './process/launch.ts';
 import type { Signature } from '../signature/signature.ts';
 
 export interface ServedVersion {
@@ -7,6 +8,7 @@ export interface ServedVersion {
   readonly modelFile: string;
   readonly signature: Signature;
   readonly threads: number;
+  readonly batching: Batching;
 }
 
 /** What a replica of a deployment's version has to know. */
@@ -21,9 +23,13 @@ export async function findServed(db: Db, versionId: string, deploymentId: string
       'version.modelFile',
       'version.signature',
       'deployment.threads',
+      'deployment.maxBatchRows',
+      'deployment.maxBatchDelayMs',
     ])
     .where('version.id', '=', versionId)
     .executeTakeFirstOrThrow();
   if (!row.signature || !row.modelFile) throw new Error(`Version ${versionId} is not READY.`);
-  return { ...row, signature: row.signature, modelFile: row.modelFile };
+  const { maxBatchRows, maxBatchDelayMs, ...served } = row;
+  const batching = { maxRows: maxBatchRows, maxDelayMs: maxBatchDelayMs };
+  return { ...served, signature: row.signature, modelFile: row.modelFile, batching };
 }

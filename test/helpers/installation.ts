@@ -79,6 +79,8 @@ export class Installation {
       ARTIFACT_STORE: this.artifactStore,
       DATABASE_POOL: '4',
       HOST_ID: name,
+      // How fast predictions are depends on what else the machine does.
+      OVERLOAD_WAIT_MS: '10000',
       ...env,
     };
     if (adminToken !== undefined) {

@@ -26,6 +26,8 @@ const madeBy: Readonly<Record<string, string>> = {
   releaseFromQuarantine: 'Version',
   createUpload: 'ResumableUpload',
   cancelUpload: 'ResumableUpload',
+  scale: 'Deployment',
+  predict: 'PredictPayload',
 };
 /** `createVersion` makes a Version, `setAlias` an Alias. */
 const typeMadeBy = (field: string): string => madeBy[field] ?? field.replace(/^[a-z]+/, '');

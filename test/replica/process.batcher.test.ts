@@ -25,8 +25,8 @@ function doubling() {
 }
 
 function batcherOf(run: Run): Batcher {
-  const batcher = new Batcher(run);
-  batcher.rowsIndependent = true;
+  const batcher = new Batcher(run, { maxRows: 256, maxDelayMs: 0 });
+  batcher.sharedRows = 256;
   return batcher;
 }
 
@@ -89,7 +89,7 @@ test('what differs in outputs or inner shape, and what is large, runs apart', as
 
 test('rows that influence one another run apart', async () => {
   const { run, runs } = doubling();
-  const batcher = new Batcher(run);
+  const batcher = new Batcher(run, { maxRows: 256, maxDelayMs: 0 });
   await Promise.all([1, 2].map((value) => batcher.submit(input([value]), ['y'], never)));
   expect(runs).toHaveLength(2);
 });

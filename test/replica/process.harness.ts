@@ -144,6 +144,7 @@ export async function startReplica(
     versionNumber: 7,
     signature: fixtureSignature(model, version),
     threads: 1,
+    batching: { maxRows: 256, maxDelayMs: 0 },
     listen: { socketPath: join(folder, 'socket') },
     leaseSeconds: 120,
     readyFile: join(folder, 'ready.json'),

@@ -1,14 +1,13 @@
 /**
- * Requests that one turn of the event loop brought share a run. Nothing waits for company: a lone request runs at
- * once, and what arrives during a run forms the next.
+ * Requests that are there at the same time share a run. A lone request runs at once, and what arrives during a run forms
+ * the next. Only where more were answered by the last run than wait for the next one may that wait a moment for them to
+ * come back with their next requests.
  */
 import type { Timing } from '../../inference/replica-status.ts';
 import { sharedRows, stack, stackable, unstack } from '../../tensor/batch.ts';
 import { sameNames, type NamedTensor } from '../../tensor/tensor.ts';
+import type { Batching } from './launch.ts';
 import type { Run } from './runner.ts';
-
-/** Rows of a shared run, at most: past a few hundred a row gets no cheaper, only later. */
-const MOST_ROWS = 256;
 
 export interface Ran extends Timing {
   readonly outputs: readonly NamedTensor[];
@@ -36,11 +35,24 @@ export class Batcher {
   readonly #run: Run;
   #waiting: Job[] = [];
   #isRunning = false;
-  /** Whether rows do not influence one another; until that is known, every request runs alone. */
-  rowsIndependent = false;
+  readonly #batching: Batching;
+  #sharedRows = 0;
+  /** Ends the wait for company. */
+  #enough: (() => void) | null = null;
+  #awaited = 0;
 
-  constructor(run: Run) {
+  constructor(run: Run, batching: Batching) {
     this.#run = run;
+    this.#batching = batching;
+  }
+
+  /** Rows of several requests that may share a run; 0 or 1 while that is not known, or not to be. */
+  get sharedRows(): number {
+    return this.#sharedRows;
+  }
+
+  set sharedRows(worth: number) {
+    this.#sharedRows = Math.min(worth, this.#batching.maxRows);
   }
 
   /** @throws the runtime's error, or Abandoned. */
@@ -60,7 +72,10 @@ export class Batcher {
         resolve,
         reject,
       });
-      if (this.#isRunning) return;
+      if (this.#isRunning) {
+        if (this.#waiting.length >= this.#awaited) this.#enough?.();
+        return;
+      }
       this.#isRunning = true;
       // After the poll phase: by then everything that this turn brought has been read.
       setImmediate(() => void this.#drain());
@@ -69,11 +84,28 @@ export class Batcher {
 
   async #drain(): Promise<void> {
     while (this.#waiting.length > 0) {
-      await this.#runTogether(this.#take());
+      const batch = this.#take();
+      await this.#runTogether(batch);
       // A run blocks the thread: let it read first what came, and who left, in the meantime.
       if (this.#waiting.length > 0) await nextTurn();
+      if (this.#waiting.length > 0 && this.#waiting.length < batch.length) await this.#company(batch.length);
     }
     this.#isRunning = false;
+  }
+
+  /** Waits until as many are there as shared the last run, but no longer than is allowed. */
+  #company(jobs: number): Promise<void> | undefined {
+    const { maxDelayMs } = this.#batching;
+    if (maxDelayMs <= 0 || this.#sharedRows <= 1) return undefined;
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => this.#enough?.(), maxDelayMs);
+      this.#awaited = jobs;
+      this.#enough = () => {
+        clearTimeout(timer);
+        this.#enough = null;
+        resolve();
+      };
+    });
   }
 
   /** The oldest request and those that can join it. */
@@ -86,7 +118,7 @@ export class Batcher {
         job.reject(new Abandoned('The caller went away.'));
       } else if (batch.length === 0 || this.#joins(batch[0]!, job, rows)) {
         batch.push(job);
-        rows += job.rows ?? MOST_ROWS;
+        rows += job.rows ?? this.#sharedRows;
       } else {
         rest.push(job);
       }
@@ -97,10 +129,9 @@ export class Batcher {
 
   #joins(first: Job, job: Job, rows: number): boolean {
     return (
-      this.rowsIndependent &&
       first.rows !== null &&
       job.rows !== null &&
-      rows + job.rows <= MOST_ROWS &&
+      rows + job.rows <= this.#sharedRows &&
       sameNames(first.outputs, job.outputs) &&
       stackable(first.inputs, job.inputs)
     );

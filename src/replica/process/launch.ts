@@ -1,6 +1,14 @@
 import { readFileSync } from 'node:fs';
 import type { Signature } from '../../signature/signature.ts';
 
+/** How requests that wait share a run. */
+export interface Batching {
+  /** Rows of a shared run, at most; 1: every request runs alone. */
+  readonly maxRows: number;
+  /** Milliseconds that a run may wait for company while others are being answered; a lone request never waits. */
+  readonly maxDelayMs: number;
+}
+
 /** How a replica process is told what to serve: a JSON file, its path the only argument. */
 export interface Launch {
   readonly modelPath: string;
@@ -9,6 +17,7 @@ export interface Launch {
   readonly signature: Signature;
   /** Threads within one operator. */
   readonly threads: number;
+  readonly batching: Batching;
   /** A Unix socket for callers on this host, else TCP (port 0 picks a free one), which needs a token. */
   readonly listen: { readonly socketPath: string } | { readonly host: string; readonly port: number };
   /** Without `POST /lease` for this long the replica ends itself. */

@@ -17,7 +17,7 @@ import { Batcher, type Ran } from './batcher.ts';
 import type { Launch } from './launch.ts';
 import { runner } from './runner.ts';
 import { createReplicaServer, type Served } from './server.ts';
-import { warmUp } from './warm-up.ts';
+import { warmUp, type Learnt } from './warm-up.ts';
 
 /** Exit codes; those beyond 0 are of sysexits.h. */
 const exitCodes = {
@@ -43,6 +43,7 @@ export class Replica implements Served {
   #batcher: Batcher | null = null;
   #loadMs: number | null = null;
   #warmUpMs: number | null = null;
+  #learnt: Learnt | null = null;
   #inFlight = 0;
   #requests = 0;
   #exit: ReplicaExit | null = null;
@@ -112,10 +113,11 @@ export class Replica implements Served {
     const loadedAt = performance.now();
     this.#loadMs = loadedAt - startedAt;
     const run = runner(session);
-    const batcher = new Batcher(run);
+    const batcher = new Batcher(run, launch.batching);
     this.#batcher = batcher;
     if (this.#state === 'LOADING') this.#state = 'WARMING';
-    batcher.rowsIndependent = await warmUp(run, launch.signature);
+    this.#learnt = await warmUp(run, launch.signature);
+    batcher.sharedRows = this.#learnt.sharedRows;
     this.#warmUpMs = performance.now() - loadedAt;
     if (this.#state === 'WARMING') this.#state = 'READY';
   }
@@ -189,8 +191,8 @@ export class Replica implements Served {
     return this.#state === 'READY' || (this.#state === 'DRAINING' && this.#warmUpMs !== null);
   }
 
-  get rowsIndependent(): boolean {
-    return this.#batcher?.rowsIndependent ?? false;
+  get sharedRows(): number {
+    return this.#batcher?.sharedRows ?? 0;
   }
 
   status(): ReplicaStatus {
@@ -202,7 +204,7 @@ export class Replica implements Served {
       inFlight: this.#inFlight,
       requests: this.#requests,
       protocolVersion: REPLICA_PROTOCOL_VERSION,
-      rowsIndependent: this.#warmUpMs === null ? null : this.rowsIndependent,
+      rowsIndependent: this.#learnt?.rowsIndependent ?? null,
       exitReason: this.#exit?.message ?? null,
     };
   }

@@ -22,7 +22,8 @@ import type { NamedTensor } from '../../tensor/tensor.ts';
 export interface Served {
   readonly launch: Launch;
   readonly token: string | null;
-  readonly rowsIndependent: boolean;
+  /** Rows of several requests that are best run together; 0 or 1 when none are. */
+  readonly sharedRows: number;
   readonly isReady: boolean;
   /** Whether inference is taken. */
   readonly answers: boolean;
@@ -141,7 +142,7 @@ function reply(served: Served, asked: InferRequest, ran: Ran, response: ServerRe
   const headers: OutgoingHttpHeaders = {
     'content-type': headerLength === null ? 'application/json' : 'application/octet-stream',
     'content-length': body.length,
-    [TIMING_HEADER]: formatTiming(ran, served.rowsIndependent),
+    [TIMING_HEADER]: formatTiming(ran, served.sharedRows),
   };
   if (headerLength !== null) headers['inference-header-content-length'] = headerLength;
   response.writeHead(200, headers);

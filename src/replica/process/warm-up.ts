@@ -11,12 +11,26 @@ const ENOUGH_MS = 500;
 /** Relative to max(1, |value|). Different batch sizes take different kernels, whose sums round differently. */
 const TOLERANCE = 1e-4;
 
+/** Rows that are tried at once to learn what a row costs; fewer where one alone takes long. */
+const MANY_ROWS = 8;
+const FEW_ROWS = 2;
+const SLOW_MS = 60;
+/** Each is measured this often; the fastest counts, as whatever disturbs a run only makes it slower. */
+const MEASURED = 3;
+
+export interface Learnt {
+  /** Whether a row's answer is the same whatever stands beside it. */
+  readonly rowsIndependent: boolean;
+  /** Rows of several requests that are best run together; 0 or 1 when none are. */
+  readonly sharedRows: number;
+}
+
 /**
- * Runs the graph a few times on an empty row, then on two different rows, apart and together.
- * @returns whether the two rows' answers were the same both ways. When they were not (a dynamically quantised graph
- * takes its scale from the whole batch), requests must not share a run: an answer would depend on who else asks.
+ * Runs the graph a few times on an empty row, then on two different rows, apart and together. When the two rows' answers
+ * are not the same both ways (a dynamically quantised graph takes its scale from the whole batch), requests must not
+ * share a run: an answer would depend on who else asks.
  */
-export async function warmUp(run: Run, signature: Signature): Promise<boolean> {
+export async function warmUp(run: Run, signature: Signature): Promise<Learnt> {
   const outputs = signature.outputs.map(({ name }) => name);
   const startedAt = performance.now();
   try {
@@ -27,8 +41,57 @@ export async function warmUp(run: Run, signature: Signature): Promise<boolean> {
   } catch {
     // Not every graph takes an empty row; that says nothing about the rows to come.
   }
-  if (!signature.inputs.every((spec) => spec.shape[0] === -1)) return false;
-  return compareRows(run, signature, outputs);
+  const isBatch = signature.inputs.every((spec) => spec.shape[0] === -1);
+  if (!isBatch || !(await compareRows(run, signature, outputs)))
+    return { rowsIndependent: false, sharedRows: 0 };
+  return { rowsIndependent: true, sharedRows: await measureRows(run, signature, outputs) };
+}
+
+/** How many rows are best run together, by what one row and what several cost. */
+async function measureRows(run: Run, signature: Signature, outputs: readonly string[]): Promise<number> {
+  const row = signature.inputs.map((spec) => probe(spec, 1));
+  try {
+    const one = await fastest(run, row, outputs, 1);
+    const rows = one < SLOW_MS ? MANY_ROWS : FEW_ROWS;
+    const many = await fastest(run, stack(Array.from({ length: rows }, () => row)), outputs, rows);
+    return worthSharing(one, many, rows);
+  } catch {
+    // Made-up values are outside of what this graph takes: nothing is known, so nothing speaks against it.
+    return Number.MAX_SAFE_INTEGER;
+  }
+}
+
+async function fastest(
+  run: Run,
+  inputs: readonly NamedTensor[],
+  outputs: readonly string[],
+  rows: number,
+): Promise<number> {
+  let best = Infinity;
+  const startedAt = performance.now();
+  for (let done = 0; done < MEASURED; done++) {
+    const began = performance.now();
+    await run(inputs, outputs);
+    best = Math.min(best, performance.now() - began);
+    if (performance.now() - startedAt > SLOW_MS * rows) break;
+  }
+  return best;
+}
+
+/** A shared run may take this many times what a run costs without its rows, or this long, whichever is longer. */
+const GAIN = 4;
+const CHEAP_MS = 2;
+
+/**
+ * A run costs something, and each row in it. Sharing spares the first; the price is that everybody waits for all rows.
+ * So rows are added only until they cost a few times what they spare: with a graph that takes them one after the other
+ * there is nothing to gain.
+ */
+export function worthSharing(oneMs: number, manyMs: number, many: number): number {
+  const perRow = Math.max(0, (manyMs - oneMs) / (many - 1));
+  const perRun = Math.max(0, oneMs - perRow);
+  if (perRow === 0) return Number.MAX_SAFE_INTEGER;
+  return Math.max(1, Math.floor(Math.max(GAIN * perRun, CHEAP_MS) / perRow));
 }
 
 async function compareRows(run: Run, signature: Signature, outputs: readonly string[]): Promise<boolean> {
