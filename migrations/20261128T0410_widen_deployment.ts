@@ -22,6 +22,7 @@ const statements = [
   `alter table replica
     add column spec integer not null default 1,
     add column memory_limit_bytes bigint,
+    add column binary_tensors boolean not null default true,
     add column ending text`,
   `create index replica_arm_idx on replica (arm_id) where state <> 'EXITED'`,
 

@@ -42,7 +42,10 @@ const DeploymentStateEnum = builder.enumType('DeploymentState', {
 });
 const DeploymentTargetEnum = builder.enumType('DeploymentTarget', {
   description: 'Where its replicas run.',
-  values: { LOCAL: { description: 'As processes on the hosts of the workers.' } },
+  values: {
+    LOCAL: { description: 'As processes on the hosts of the workers.' },
+    EXTERNAL: { description: "On somebody else's server, which speaks the Open Inference Protocol v2." },
+  },
 });
 const ArmRoleEnum = builder.enumType('ArmRole', {
   description: 'What an arm is there for.',
@@ -218,10 +221,10 @@ builder.node(DeploymentType, {
     }),
     state: t.expose('state', { type: DeploymentStateEnum, description: 'How it is.' }),
     stateReason: t.exposeString('stateReason', { nullable: true, description: 'Why it is so.' }),
-    target: t.field({
-      type: DeploymentTargetEnum,
-      description: 'Where its replicas run.',
-      resolve: () => 'LOCAL' as const,
+    target: t.expose('target', { type: DeploymentTargetEnum, description: 'Where its replicas run.' }),
+    externalUrl: t.exposeString('endpoint', {
+      nullable: true,
+      description: 'Of an EXTERNAL one: the URL of the model at its server.',
     }),
     desiredReplicas: t.exposeInt('desiredReplicas', {
       description: 'How many replicas each arm should have.',
@@ -354,6 +357,15 @@ const CreateDeploymentInput = builder.inputType('CreateDeploymentInput', {
       description:
         'Instead of `version`: several versions that share the traffic, 10 at most. The first one is the stable arm; the others must take and answer what it does.',
     }),
+    target: t.field({
+      type: DeploymentTargetEnum,
+      defaultValue: 'LOCAL',
+      description: 'Where its replicas run.',
+    }),
+    externalUrl: t.string({
+      description:
+        'Of an EXTERNAL one: the URL of the model at its server, such as `http://triton:8000/v2/models/fraud/versions/3`. It must take and answer what the version does.',
+    }),
     replicas: t.int({ defaultValue: 1, description: 'How many processes each arm has, 1 to 64.' }),
     resources: t.field({
       type: ResourcesInput,
@@ -407,6 +419,8 @@ builder.mutationFields((t) => ({
           ...arm,
           version: refOf(['arms', String(index), 'version'], 'Version', arm.version),
         })),
+        target: input.target ?? 'LOCAL',
+        externalUrl: input.externalUrl ?? null,
         replicas: input.replicas ?? 1,
         resources: {
           threads: input.resources?.threads ?? 1,

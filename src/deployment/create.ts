@@ -4,7 +4,7 @@ import { changing } from '../ledger/ledger.ts';
 import { checkName, shown } from '../name/name.ts';
 import { beginOperation } from '../operation/operation.ts';
 import { brokenConstraint } from '../platform/database.ts';
-import type { InvalidOutputPolicy } from '../platform/database.types.ts';
+import type { DeploymentTarget, InvalidOutputPolicy } from '../platform/database.types.ts';
 import { ConflictError, NotFoundError, NotReadyError, ValidationError } from '../platform/errors.ts';
 import { newId } from '../platform/id.ts';
 import type { Platform } from '../platform/platform.ts';
@@ -20,6 +20,7 @@ import { provisionJob } from './deployment.jobs.ts';
 import * as queries from './deployment.queries.ts';
 import { enqueue, type Deployment } from './deployment.ts';
 import { checkShape, checkWeights, MAX_ARMS, type Resources } from './shape.ts';
+import { checkTarget } from './target.ts';
 
 export interface GivenArm {
   readonly name: string;
@@ -34,6 +35,9 @@ export interface CreateDeployment {
   /** Either one version, or several arms. */
   readonly version?: string | undefined;
   readonly arms?: readonly GivenArm[] | undefined;
+  readonly target: DeploymentTarget;
+  /** The URL of the model at the server of an EXTERNAL one. */
+  readonly externalUrl: string | null;
   readonly replicas: number;
   readonly resources: Resources;
   readonly batching: Batching;
@@ -60,6 +64,7 @@ export async function createDeployment(
   requireRole(viewer, project.id, 'OPERATOR', `Project ${project.name}`);
   const name = checkName(['name'], input.name);
   checkShape({ ...input, ...input.resources });
+  checkTarget(input, platform.config.EXTERNAL_HOSTS);
   const arms = await planArms(platform, viewer, project, input);
   try {
     return await insert(platform, viewer, project.id, { ...input, name }, arms);
@@ -172,6 +177,8 @@ async function insert(
       id,
       projectId,
       name: input.name,
+      target: input.target,
+      endpoint: input.externalUrl,
       desiredReplicas: input.replicas,
       threads: input.resources.threads,
       memoryLimitBytes: input.resources.memoryLimitBytes,

@@ -27,6 +27,7 @@ export interface RouteRow {
     launch: number;
     endpoint: string;
     token: string | null;
+    binaryTensors: boolean;
   }[];
 }
 
@@ -65,7 +66,15 @@ export async function listRoutes(db: Db, ids: readonly string[] | null): Promise
           .whereRef('r.deploymentId', '=', 'd.id')
           .where('r.state', '=', 'READY')
           .where('r.endpoint', 'is not', null)
-          .select(['r.id', 'r.armId as armId', 'r.hostId as hostId', 'r.launch', 'r.endpoint', 'r.token'])
+          .select([
+            'r.id',
+            'r.armId as armId',
+            'r.hostId as hostId',
+            'r.launch',
+            'r.endpoint',
+            'r.token',
+            'r.binaryTensors as binaryTensors',
+          ])
           .orderBy('r.ordinal'),
       ).as('replicas'),
     ])

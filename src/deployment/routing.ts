@@ -154,7 +154,13 @@ export class RouteTable {
     const key = `${row.id}:${row.launch}`;
     const known = this.#replicas.get(key);
     if (known) return known;
-    const client = new ReplicaClient({ endpoint: row.endpoint, token: row.token, modelName, versionNumber });
+    const client = new ReplicaClient({
+      endpoint: row.endpoint,
+      token: row.token,
+      binary: row.binaryTensors,
+      modelName,
+      versionNumber,
+    });
     const fresh: ReplicaRoute = {
       id: row.id,
       launch: row.launch,

@@ -41,6 +41,7 @@ export async function scale(platform: Platform, viewer: Viewer, input: Scale): P
         'Create it again with createDeployment.',
       );
     }
+    if (before.target === 'EXTERNAL') refuseExternal(input);
     const change = changeOf(before, input);
     const moved = await shareAnew(tx, before.id, input.weights ?? null);
     if (Object.keys(change).length === 0 && !moved) return before;
@@ -52,6 +53,15 @@ export async function scale(platform: Platform, viewer: Viewer, input: Scale): P
   await reconcile(platform, changed.id);
   await observe(platform, changed.id);
   return (await queries.findDeployments(platform.db, [changed.id]))[0] ?? changed;
+}
+
+/** @throws ValidationError: its processes are not ours. */
+function refuseExternal({ replicas, threads, memoryLimitBytes, batching }: Scale): void {
+  const given = { replicas, resources: threads ?? memoryLimitBytes, batching };
+  for (const [name, value] of Object.entries(given)) {
+    if ((value ?? null) === null) continue;
+    throw ValidationError.of([name], 'nothing: that is up to the EXTERNAL server', 'something');
+  }
 }
 
 /** The columns that differ; what other processes are needed for counts `spec` up. */

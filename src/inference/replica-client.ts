@@ -64,6 +64,7 @@ interface Trip {
 
 export class ReplicaClient {
   readonly #connection: ReplicaConnection;
+  readonly #binary: boolean;
   readonly #layouts = new RequestLayouts();
   #waiting: Call[] = [];
   readonly #underWay = new Set<Call>();
@@ -74,6 +75,7 @@ export class ReplicaClient {
   #closed: { readonly resolve: () => void; readonly promise: Promise<void> } | null = null;
 
   constructor(address: ReplicaAddress) {
+    this.#binary = address.binary ?? true;
     this.#connection = new ReplicaConnection(address, MOST_EXCHANGES + 1);
   }
 
@@ -95,7 +97,8 @@ export class ReplicaClient {
         outputs,
         rows: rows ?? 0,
         isLastTry: options.alone === true,
-        layout: rows === null || options.alone === true ? null : this.#layouts.of(inputs, outputs),
+        layout:
+          rows === null || options.alone === true || !this.#binary ? null : this.#layouts.of(inputs, outputs),
         queuedAt: performance.now(),
         timeoutMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
         resolve,
@@ -212,7 +215,7 @@ export class ReplicaClient {
     for (const call of calls) rows += call.rows;
     const encoded =
       layout === null
-        ? encodeRequest(inputs, { outputs, binary: true })
+        ? encodeRequest(inputs, { outputs, binary: this.#binary })
         : layout.encode(
             calls.map((call) => call.inputs),
             rows,

@@ -5,10 +5,12 @@ import type { Encoded } from './protocol.ts';
 import { ReplicaFailed, ReplicaRejected, ReplicaUnreachable, type ReplicaError } from './replica-errors.ts';
 
 export interface ReplicaAddress {
-  /** `unix:/path` or `http://host:port`. */
+  /** `unix:/path` or `http://host:port`; of somebody else's server the URL of the model there. */
   readonly endpoint: string;
   readonly modelName: string;
   readonly versionNumber: number;
+  /** Whether it takes binary tensors; otherwise they go as JSON. */
+  readonly binary?: boolean;
   /** Sent with every request; replicas on TCP ask for it. */
   readonly token?: string | null;
 }
@@ -25,7 +27,8 @@ export class ReplicaConnection {
   constructor(address: ReplicaAddress, connections: number) {
     const { endpoint, modelName, versionNumber, token } = address;
     const socketPath = endpoint.startsWith('unix:') ? endpoint.slice('unix:'.length) : null;
-    this.#pool = new Pool(socketPath === null ? endpoint : 'http://replica', {
+    const url = socketPath === null ? new URL(endpoint) : null;
+    this.#pool = new Pool(url?.origin ?? 'http://replica', {
       connections,
       // Deadlines are the calls' own.
       headersTimeout: 0,
@@ -33,12 +36,14 @@ export class ReplicaConnection {
       keepAliveTimeout: KEEP_ALIVE_MS,
       connect: { timeout: CONNECT_TIMEOUT_MS, ...(socketPath === null ? {} : { socketPath }) },
     });
-    this.#inferPath = `/v2/models/${encodeURIComponent(modelName)}/versions/${versionNumber}/infer`;
+    const own = `/v2/models/${encodeURIComponent(modelName)}/versions/${versionNumber}/infer`;
+    this.#inferPath = url === null || url.pathname === '/' ? own : `${url.pathname}/infer`;
     this.#authorization = token === undefined || token === null ? [] : ['authorization', `Bearer ${token}`];
   }
 
   infer({ body, headerLength }: Encoded, done: Done): Exchange {
-    const headers = [...this.#authorization, 'content-type', 'application/octet-stream'];
+    const type = headerLength === null ? 'application/json' : 'application/octet-stream';
+    const headers = [...this.#authorization, 'content-type', type];
     if (headerLength !== null) headers.push('inference-header-content-length', String(headerLength));
     return this.#post(this.#inferPath, headers, body, done);
   }

@@ -95,6 +95,18 @@ export const environment = z.object({
     .describe(
       "Address under which the apis on other hosts reach this host's replicas. Not set: Unix sockets, for this host only.",
     ),
+  EXTERNAL_HOSTS: z
+    .string()
+    .default('')
+    .transform((list) =>
+      list
+        .split(',')
+        .map((host) => host.trim())
+        .filter(Boolean),
+    )
+    .describe(
+      'Hosts (with or without port) that EXTERNAL deployments may name, separated by commas. Not set: any.',
+    ),
   REDIS_PREFIX: z
     .string()
     .regex(/^[a-z0-9-]{1,64}$/)

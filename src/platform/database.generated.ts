@@ -176,6 +176,7 @@ export interface ProjectStorage {
 
 export interface Replica {
   armId: string;
+  binaryTensors: Generated<boolean>;
   createdAt: Generated<Timestamp>;
   deploymentId: string;
   ending: string | null;

@@ -3,7 +3,8 @@
  * notices what ended, restarts it with backoff. Level-triggered: each round looks at the rows and the processes,
  * so it does not matter who started a replica or what was missed.
  */
-import { REPLACED, restartDelayMs } from './replica.state.ts';
+import { lookAtExternal } from './external.ts';
+import { EXTERNAL_HOST, REPLACED, restartDelayMs } from './replica.state.ts';
 import { ReplicaClient } from '../inference/replica-client.ts';
 import { REPLICA_PROTOCOL_VERSION, type ReplicaStatus } from '../inference/replica-status.ts';
 import { vitalsOf, type ProcessVitals } from '../platform/process-vitals.ts';
@@ -122,6 +123,7 @@ export class ReplicaKeeper {
   }
 
   async #reconcile(row: Row): Promise<void> {
+    if (row.hostId === EXTERNAL_HOST) return lookAtExternal(this.#platform, row, this.#onChange);
     const identity = identityOf(row);
     if (identity && isAlive(identity)) return this.#renew(row, identity);
     if (identity) return this.#ended(row);

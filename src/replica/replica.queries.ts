@@ -1,5 +1,6 @@
 import { sql, type Insertable, type Selectable, type Updateable } from 'kysely';
 import type { Db } from '../platform/database.ts';
+import { EXTERNAL_HOST } from './replica.state.ts';
 import type { Replica } from '../platform/database.generated.ts';
 
 export type ReplicaRow = Selectable<Replica>;
@@ -27,7 +28,7 @@ export function listReplicas(db: Db, deploymentIds: readonly string[]): Promise<
 }
 
 /**
- * Takes or keeps charge of this host's replicas: those nobody has looked after lately, and this keeper's own.
+ * Takes or keeps charge of this host's replicas, and of those that run elsewhere (EXTERNAL_HOST): those nobody has looked after lately, and this keeper's own.
  * One statement, so two workers on a host never look after the same one.
  */
 export function keepReplicas(
@@ -39,7 +40,7 @@ export function keepReplicas(
   return db
     .updateTable('replica')
     .set({ keeper, leaseUntil: sql`now() + make_interval(secs => ${leaseSeconds})` })
-    .where('hostId', '=', host)
+    .where('hostId', 'in', [host, EXTERNAL_HOST])
     .where('state', '<>', 'EXITED')
     .where((eb) =>
       eb.or([eb('keeper', '=', keeper), eb('keeper', 'is', null), eb('leaseUntil', '<', sql<Date>`now()`)]),

@@ -9,6 +9,8 @@ export interface ServedVersion {
   readonly signature: Signature;
   readonly threads: number;
   readonly batching: Batching;
+  /** Of an EXTERNAL deployment: the URL of the model at its server. */
+  readonly endpoint: string | null;
 }
 
 /** What a replica of a deployment's version has to know. */
@@ -23,6 +25,7 @@ export async function findServed(db: Db, versionId: string, deploymentId: string
       'version.modelFile',
       'version.signature',
       'deployment.threads',
+      'deployment.endpoint',
       'deployment.maxBatchRows',
       'deployment.maxBatchDelayMs',
     ])

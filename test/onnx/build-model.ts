@@ -83,6 +83,12 @@ export function textTensor(name: string, values: readonly string[]): Buffer[] {
   return [...head, ...values.map((text) => encodeBytes(6, text)), encodeBytes(8, name)];
 }
 
+/** TensorProto's fields of a one-dimensional tensor of int64. */
+export function int64Tensor(name: string, values: readonly number[]): Buffer {
+  const head = [encodeInteger(1, values.length), encodeInteger(2, elem.int64)];
+  return Buffer.concat([...head, ...values.map((each) => encodeInteger(7, each)), encodeBytes(8, name)]);
+}
+
 export function node(spec: NodeSpec): Buffer {
   return encodeBytes(1, [
     ...spec.inputs.map((name) => encodeBytes(1, name)),
