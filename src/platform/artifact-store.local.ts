@@ -102,10 +102,12 @@ export async function openLocalStore(options: LocalStoreOptions): Promise<Artifa
       return pathOf(digest);
     },
     remove: (digest) => onDisk(() => rm(pathOf(digest), { force: true })),
-    removeMany: (digests) =>
-      onDisk(async () => {
-        for (const digest of digests) await rm(pathOf(digest), { force: true });
-      }),
+    removeMany: async (digests, confirm) => {
+      for (const digest of digests) {
+        await confirm?.();
+        await onDisk(() => rm(pathOf(digest), { force: true }));
+      }
+    },
     list: () => list(kept),
     sweepStaging: (isLive) => sweep(staging, hostId, isLive),
     // A volume that is not mounted shows as a folder without it.

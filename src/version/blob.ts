@@ -51,12 +51,28 @@ export async function sweepBlobs(platform: Platform): Promise<number> {
   for (let freed = 0; ;) {
     const { looked, free } = await database.db.transaction().execute(async (tx) => {
       const taken = await queries.takeFree(tx, config.ARTIFACT_GRACE_SECONDS, BATCH);
-      await store.removeMany(taken.free);
+      await store.removeMany(taken.free, stillIn(tx));
       return taken;
     });
     freed += free.length;
     if (looked < BATCH) return freed;
   }
+}
+
+const PROOF_MS = 20;
+
+/**
+ * Asks PostgreSQL whether a transaction goes on, and its locks with it, unless it has answered so just now. A process that
+ * stood still, or whose line broke, may find that others have stored the same bytes meanwhile.
+ */
+function stillIn(tx: Db): () => Promise<void> {
+  let proven = performance.now();
+  return async () => {
+    const now = performance.now();
+    if (now - proven < PROOF_MS) return;
+    await queries.confirmTransaction(tx);
+    proven = now;
+  };
 }
 
 /**
