@@ -128,9 +128,9 @@ function lockerOf(platform: Platform, locks: Locks): Locker {
           const lost = new AbortController();
           const waiting = AbortSignal.any([signal, AbortSignal.timeout(LOCK_MS)]);
           try {
-            const asked = (): void => void onAsked();
+            const letGo = (): void => void onAsked();
             const onLost = (): void => lost.abort();
-            lock = await lockUpload(platform, id, { signal: waiting, onAsked: asked, onLost });
+            lock = await lockUpload(platform, id, { signal: waiting, onAsked: letGo, onLost });
           } catch (error) {
             if (waiting.aborted) throw new Locked();
             throw error;

@@ -92,7 +92,10 @@ export interface ArtifactStore {
    */
   localise(digest: string, signal?: AbortSignal): Promise<string>;
   remove(digest: string): Promise<void>;
-  /** @param confirm asked before each step, which does not take place when it rejects. */
+  /**
+   * @param confirm asked now and then whether nobody else may be at them, and once they are out of sight; when it rejects,
+   * none of a folder's files is gone, and none of a bucket's that had not been asked about.
+   */
   removeMany(digests: readonly string[], confirm?: () => Promise<void>): Promise<void>;
   /** All kept files, in no order and with flat memory. */
   list(): AsyncIterable<{ readonly digest: string; readonly bytes: number }>;

@@ -74,7 +74,11 @@ export async function shareBlobs(
   return new Map(rows.map(({ digest, bytes }) => [digest, Number(bytes)]));
 }
 
-/** @throws Error when PostgreSQL has ended the transaction. */
+/**
+ * Asks PostgreSQL whether a transaction goes on, and its locks with it: a process that stood still, or whose line broke,
+ * may find that others have stored the same bytes meanwhile.
+ * @throws Error
+ */
 export async function confirmTransaction(tx: Db): Promise<void> {
   await sql`select`.execute(tx);
 }

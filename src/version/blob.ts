@@ -34,7 +34,7 @@ export async function freeBlob(platform: Platform, digest: string): Promise<bool
   return platform.database.db.transaction().execute(async (tx) => {
     if (!(await queries.lockBlob(tx, digest))) return false;
     if (!(await queries.deleteFreeBlob(tx, digest))) return false;
-    await platform.store.remove(digest);
+    await platform.store.removeMany([digest], () => queries.confirmTransaction(tx));
     return true;
   });
 }
@@ -51,28 +51,12 @@ export async function sweepBlobs(platform: Platform): Promise<number> {
   for (let freed = 0; ;) {
     const { looked, free } = await database.db.transaction().execute(async (tx) => {
       const taken = await queries.takeFree(tx, config.ARTIFACT_GRACE_SECONDS, BATCH);
-      await store.removeMany(taken.free, stillIn(tx));
+      await store.removeMany(taken.free, () => queries.confirmTransaction(tx));
       return taken;
     });
     freed += free.length;
     if (looked < BATCH) return freed;
   }
-}
-
-const PROOF_MS = 20;
-
-/**
- * Asks PostgreSQL whether a transaction goes on, and its locks with it, unless it has answered so just now. A process that
- * stood still, or whose line broke, may find that others have stored the same bytes meanwhile.
- */
-function stillIn(tx: Db): () => Promise<void> {
-  let proven = performance.now();
-  return async () => {
-    const now = performance.now();
-    if (now - proven < PROOF_MS) return;
-    await queries.confirmTransaction(tx);
-    proven = now;
-  };
 }
 
 /**

@@ -3,7 +3,7 @@
  * what versions hold, and every version that was told of has its bytes.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import { readFileSync, watch } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { sql } from 'kysely';
@@ -195,41 +195,4 @@ test('workers that are killed while they free thousands of bytes: all of them go
     )
   )[0]?.digest;
   expect(stored).toContain(digest);
-});
-
-test('a worker that stands still while it frees bytes, and loses its locks, takes none that are held again', async () => {
-  for (const worker of stack.workers.slice(1)) await worker.kill();
-  const model = await stack.model('again');
-  const all = Array.from({ length: 8 }, (_none, part) =>
-    Array.from({ length: 60 }, (_file, index) => ({ name: `${index}.bin`, content: `${part} ${index}` })),
-  );
-  const versions = await Promise.all(all.map((files) => createVersion(stack, model, files)));
-  for (const { operation } of versions) await workDone(stack, operation.id);
-  const store = join(stack.artifactStore, 'sha256');
-  const digests = all.flat().map(({ content }) => createHash('sha256').update(content).digest('hex'));
-  const left = (): number => {
-    const stored = new Set(filesIn(store).map((path) => path.split('/').at(-1)));
-    return digests.filter((digest) => stored.has(digest)).length;
-  };
-  const stopped = new Promise<void>((resolve) => {
-    const watcher = watch(store, { recursive: true }, () => {
-      process.kill(stack.worker.pid, 'SIGSTOP');
-      watcher.close();
-      resolve();
-    });
-  });
-  await done(stack, 'deleteModel', { model }, 'id');
-  await stopped;
-  const again = await stack.model('held-again');
-  try {
-    // As when PostgreSQL is restarted, or the line to it breaks.
-    await rowsOf(sql`select pg_terminate_backend(pid) from pg_stat_activity
-      where datname = current_database() and state = 'idle in transaction'`);
-    expect([left() > 0, left() < digests.length]).toEqual([true, true]);
-    await Promise.all(all.map((files) => createVersion(stack, again, files)));
-  } finally {
-    process.kill(stack.worker.pid, 'SIGCONT');
-  }
-  await settled();
-  expect(left()).toBe(digests.length);
 });

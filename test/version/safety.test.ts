@@ -168,7 +168,11 @@ describe('text that is made to trouble whoever shows it', () => {
   const setting = (key: Buffer, value: Buffer): Buffer =>
     latin(
       '\x80\x02csklearn.linear_model._logistic\nLogisticRegression\n)\x81}(',
-      ...[key, value, text('_sklearn_version'), text('1.0\0\u202e'), 'ub.'],
+      key,
+      value,
+      text('_sklearn_version'),
+      text('1.0\0\u202e'),
+      'ub.',
     );
 
   test.each<[string, Buffer]>([
