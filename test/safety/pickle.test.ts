@@ -201,6 +201,17 @@ describe('without a magic', () => {
       expect((await inspectBytes(bytes, 'm.bin')).verdict).toBe('DANGEROUS');
   });
 
+  test('a call by a number of Python’s registry is suspicious', async () => {
+    for (const code of [
+      assemble('EXT1', Buffer.of(1)),
+      assemble('EXT2', Buffer.of(1, 0)),
+      assemble('EXT4', uint32(1)),
+    ])
+      expect((await inspectBytes(assemble(reduce(code, tuple()), 'STOP'), 'm.bin')).verdict).toBe(
+        'SUSPICIOUS',
+      );
+  });
+
   test('what goes on where it cannot be followed any more is suspicious', async () => {
     const evil = assemble(
       ...Array.from({ length: 20 }, () => 'NONE' as const),

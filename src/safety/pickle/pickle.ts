@@ -173,6 +173,8 @@ function isPickle(file: PickleFile, options: PickleOptions): boolean {
   // Numbers hardly look like a frame, and some loaders see other opcodes from there on.
   if (file.remarks.some(({ rule }) => rule === 'pickle.frame')) return true;
   if (file.startsWithProto) return isWhole || file.run.steps - options.steps >= convincingSteps;
+  // A name by its number in Python's registry, which is called: what it is only the loader knows.
+  if (file.calls > 0 && file.remarks.some(({ rule }) => rule === 'pickle.extension-code')) return true;
   // Protocols 0 and 1 have no magic. Without a name that is looked up they are only data.
   return !file.isDoubtful && file.globals > 0 && (isWhole || file.calls > 0);
 }
