@@ -189,8 +189,13 @@ function handler(services: Services, execution: Execution): Handler {
   );
 
   async function download(req: IncomingMessage, res: ServerResponse, url: string): Promise<void> {
-    if (req.method !== 'OPTIONS') return sendDownload(req, res, new URL(url, 'http://localhost'));
-    if (mayAsk(req, res)) res.writeHead(204).end();
+    if (req.method === 'OPTIONS') {
+      if (mayAsk(req, res)) res.writeHead(204).end();
+      return;
+    }
+    // A link is followed from anywhere; what it gives is read by pages that may ask.
+    if (originVerdict(req, config.ALLOWED_ORIGINS) === 'allowed') allowOrigin(req, res);
+    return sendDownload(req, res, new URL(url, 'http://localhost'));
   }
 
   return (req, res) => {

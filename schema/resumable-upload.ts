@@ -1,6 +1,6 @@
 /** Files that come bit by bit: made here or by tus itself, sent by tus, used by createVersion. */
 import { cancelUpload, createUpload, getUpload, receivedBytes, type Upload } from '#src/upload/upload.ts';
-import { NotFoundError } from '#src/platform/errors.ts';
+import { NotFoundError, NotReadyError } from '#src/platform/errors.ts';
 import { ActorType } from './actor.ts';
 import { builder } from './builder.ts';
 import { expected } from './errors.ts';
@@ -91,7 +91,7 @@ builder.mutationFields((t) => ({
   cancelUpload: t.field({
     type: UploadType,
     description: 'Forgets an upload and what has arrived of it.',
-    errors: { types: expected.change },
+    errors: { types: [...expected.change, NotReadyError] },
     args: { input: t.arg({ type: CancelUploadInput, required: true, description: 'Which.' }) },
     resolve: (_root, { input }, { platform, viewer }) =>
       cancelUpload(platform, viewer, idOf(['upload'], 'ResumableUpload', input.upload)),

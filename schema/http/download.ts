@@ -3,6 +3,7 @@
  * have them or has a link.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { create as contentDisposition } from 'content-disposition';
 import parseRange from 'range-parser';
@@ -79,17 +80,19 @@ async function versionOf(
   return version;
 }
 
-/** Weak tags never match: what is compared are bytes. */
+/** Whoever has the same bytes: compared weakly, as a proxy that packs an answer weakens its tag. */
 const matches = (header: string, etag: string): boolean =>
-  header === '*' || header.split(',').some((tag) => tag.trim() === etag);
+  header === '*' || header.split(',').some((tag) => tag.trim().replace(/^W\//, '') === etag);
 
 /** Which part is asked for; undefined: all of it. `unsatisfiable` where there is no such part. */
 function rangeOf(
-  { headers }: IncomingMessage,
+  { method, headers }: IncomingMessage,
   { size, etag }: Checkout,
 ): { start: number; end: number } | 'unsatisfiable' | undefined {
   const { range, 'if-range': condition } = headers;
-  if (range === undefined || (condition !== undefined && condition !== etag)) return undefined;
+  // Parts are for GET alone; and of a weak tag nothing is known but that the bytes mean the same.
+  if (method !== 'GET' || range === undefined || (condition !== undefined && condition !== etag))
+    return undefined;
   const ranges = parseRange(size, range);
   if (ranges === -1) return 'unsatisfiable';
   // Several parts at once may be answered with all of it.
@@ -104,13 +107,15 @@ async function send(
   checkout: Checkout,
 ): Promise<void> {
   const { size, etag, digest } = checkout;
-  res.setHeader('etag', etag);
-  res.setHeader('accept-ranges', 'bytes');
-  res.setHeader('last-modified', checkout.createdAt.toUTCString());
-  // A reference may mean another version soon; its bytes are told apart by their tag.
-  res.setHeader('cache-control', 'private, no-cache');
+  const headers = {
+    etag,
+    'accept-ranges': 'bytes',
+    'last-modified': checkout.createdAt.toUTCString(),
+    // A reference may mean another version soon; its bytes are told apart by their tag.
+    'cache-control': 'private, no-cache',
+  };
   if (matches(req.headers['if-none-match'] ?? '', etag)) {
-    res.writeHead(304).end();
+    res.writeHead(304, headers).end();
     return;
   }
   const range = rangeOf(req, checkout);
@@ -119,10 +124,15 @@ async function send(
     return refuse(res, 416, 'RANGE_NOT_SATISFIABLE', message, { 'content-range': `bytes */${size}` });
   }
   const { start, end } = range ?? { start: 0, end: size - 1 };
-  if (range) res.setHeader('content-range', `bytes ${start}-${end}/${size}`);
-  if (digest !== null)
-    res.setHeader('repr-digest', `sha-256=:${Buffer.from(digest, 'hex').toString('base64')}:`);
+  // Before the answer begins: bytes that cannot be had are refused in words.
+  const content =
+    req.method === 'HEAD' ? undefined : await opened(platform, cut(checkout.segments, { start, end }));
   res.writeHead(range ? 206 : 200, {
+    ...headers,
+    ...(range ? { 'content-range': `bytes ${start}-${end}/${size}` } : {}),
+    ...(digest === null
+      ? {}
+      : { 'repr-digest': `sha-256=:${Buffer.from(digest, 'hex').toString('base64')}:` }),
     'content-type': checkout.mediaType,
     'content-length': end - start + 1,
     'content-disposition': contentDisposition(checkout.fileName),
@@ -130,23 +140,33 @@ async function send(
     'x-content-type-options': 'nosniff',
     'content-security-policy': "sandbox; default-src 'none'",
   });
-  if (req.method === 'HEAD') {
-    res.end();
-    return;
-  }
-  await stream(platform, res, cut(checkout.segments, { start, end }));
+  if (content) await stream(platform, res, content);
+  else res.end();
 }
 
-async function stream(platform: Platform, res: ServerResponse, parts: readonly Part[]): Promise<void> {
+/** Parts as one stream, the first of those that are kept being there. @throws NotFoundError, NotReadyError */
+async function opened({ store }: Platform, parts: readonly Part[]): Promise<Readable> {
+  const first = parts.find((part): part is Exclude<Part, Buffer> => !Buffer.isBuffer(part));
+  const begun = first && (await store.read(first.digest, first));
+  if (begun && parts.length === 1) return begun;
+  const all = Readable.from(
+    (async function* () {
+      for (const part of parts) {
+        if (Buffer.isBuffer(part)) yield part;
+        else yield* part === first && begun ? begun : await store.read(part.digest, part);
+      }
+    })(),
+    { objectMode: false },
+  );
+  return all.once('close', () => begun?.destroy());
+}
+
+async function stream({ logger }: Platform, res: ServerResponse, content: Readable): Promise<void> {
   try {
-    for (const part of parts) {
-      if (Buffer.isBuffer(part)) res.write(part);
-      else await pipeline(await platform.store.read(part.digest, part), res, { end: false });
-    }
-    res.end();
+    await pipeline(content, res);
   } catch (error) {
     // Whoever asked has gone, or finds the answer too short and asks for the rest.
-    if (!res.destroyed) platform.logger.warn({ err: error }, 'download broke off');
-    res.destroy();
+    const hasGone = (error as NodeJS.ErrnoException).code === 'ERR_STREAM_PREMATURE_CLOSE';
+    if (!hasGone) logger.warn({ err: error }, 'download broke off');
   }
 }

@@ -16,8 +16,9 @@ export function downloadPath(version: string, path: string | null): string {
 
 /** What a path below `/versions` asks for; undefined for what is none of ours. */
 export function parseDownloadPath(path: string): { version: string; path: string | null } | undefined {
+  // The shortest version: a file may be called `archive.tar`, or lie in a folder `files`, but no reference ends in those.
   const [, version, file] =
-    /^\/versions\/([^/]+(?:\/[^/]+)?)\/(?:archive\.tar|files\/(.+))$/.exec(path) ?? [];
+    /^\/versions\/([^/]+(?:\/[^/]+)??)\/(?:archive\.tar|files\/(.+))$/.exec(path) ?? [];
   if (version === undefined) return undefined;
   try {
     return {

@@ -1,6 +1,6 @@
 /**
  * Resumable uploads in a folder: one file each, whose size is the offset. Writes are positional, so whoever goes on at
- * an offset writes the same bytes to the same place, also where a slower process has been there.
+ * an offset writes to the same place, also where a slower process has been there; that one asks before each write.
  */
 import { open, rm, stat } from 'node:fs/promises';
 import type { ResumableUploads, StagedFile } from './artifact-store.ts';
@@ -35,13 +35,17 @@ export function localUploads({ room, pathOf, isKept, sealed }: LocalUploadsOptio
         await (await open(pathOf(id), 'a', 0o600)).close();
       }),
     offset: offsetOf,
-    append: async (id, offset, source, { bytes, signal, onBytes }) => {
+    append: async (id, offset, source, { bytes, signal, confirm, onBytes }) => {
       keepAlive(source);
       checkOffset(id, offset, await offsetOf(id));
       signal?.throwIfAborted();
       await onDisk(() => room.require(0));
       const file = await onDisk(() => open(pathOf(id), 'r+'));
-      const writer = new FileWriter(file, offset, room.watch());
+      const watch = room.watch();
+      const writer = new FileWriter(file, offset, async (count) => {
+        await confirm?.();
+        await watch(count);
+      });
       const limit = upTo(bytes, offset);
       const take = (chunk: Buffer): Promise<void> | undefined => {
         const wanted = limit.take(chunk);

@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs';
 import {
   access,
   constants,
+  link,
   mkdir,
   open,
   opendir,
@@ -102,10 +103,10 @@ export async function openLocalStore(options: LocalStoreOptions): Promise<Artifa
       return pathOf(digest);
     },
     remove: (digest) => onDisk(() => rm(pathOf(digest), { force: true })),
-    removeMany: (digests) =>
-      onDisk(async () => {
-        for (const digest of digests) await rm(pathOf(digest), { force: true });
-      }),
+    removeMany: (digests, confirm) => {
+      const files = digests.map((digest) => ({ path: pathOf(digest), aside: newStagingPath() }));
+      return onDisk(() => removeAll(files, confirm));
+    },
     list: () => list(kept),
     sweepStaging: (isLive) => sweep(staging, hostId, isLive),
     // A volume that is not mounted shows as a folder without it.
@@ -153,6 +154,43 @@ async function keep(stagedAt: string, target: string): Promise<void> {
     throw error;
   }
   await syncFolder(folder);
+}
+
+/** So long a proof holds: whoever stood still for less has missed nothing. */
+const PROOF_MS = 20;
+
+/** Removes files: they are moved aside first, and put back where it turns out that somebody may have stored them anew. */
+async function removeAll(
+  files: readonly { readonly path: string; readonly aside: string }[],
+  confirm: () => Promise<void> = async () => undefined,
+): Promise<void> {
+  try {
+    let provenAt = -Infinity;
+    for (const { path, aside } of files) {
+      const now = performance.now();
+      if (now - provenAt > PROOF_MS) {
+        await confirm();
+        provenAt = now;
+      }
+      await ifThere(rename(path, aside));
+    }
+    await confirm();
+  } catch (error) {
+    // What has been stored meanwhile stays.
+    for (const { path, aside } of files) await ifThere(link(aside, path));
+    throw error;
+  } finally {
+    for (const { aside } of files) await rm(aside, { force: true });
+  }
+}
+
+/** Passes over a file that is not there, and one that is there already. */
+async function ifThere(work: Promise<void>): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT' && codeOf(error) !== 'EEXIST') throw error;
+  }
 }
 
 async function read(path: string, digest: string, range?: ByteRange): Promise<Readable> {

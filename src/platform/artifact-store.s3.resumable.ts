@@ -96,7 +96,7 @@ export function s3Uploads({ bucket, folder, partBytesFor, isKept }: S3UploadsOpt
     id: string,
     offset: number,
     source: Readable,
-    { bytes, signal, onBytes }: AppendOptions,
+    { bytes, signal, confirm, onBytes }: AppendOptions,
   ): Promise<number> {
     keepAlive(source);
     const progress = await progressOf(id);
@@ -104,13 +104,15 @@ export function s3Uploads({ bucket, folder, partBytesFor, isKept }: S3UploadsOpt
     if (!progress) throw notBegun(id);
     signal?.throwIfAborted();
     const { uploadId, partBytes, parts, tail } = progress;
-    const writer = new PartWriter(partBytes, parts.length, (number, body) =>
-      bucket.putPart(dataOf(id), uploadId, number, body),
-    );
+    const writer = new PartWriter(partBytes, parts.length, async (number, body) => {
+      await confirm?.();
+      await bucket.putPart(dataOf(id), uploadId, number, body);
+    });
     if (tail) await writer.add(await readTail(tail));
     const limit = upTo(bytes, offset);
     const save = async (): Promise<void> => {
       const { rest, from } = await writer.end();
+      await confirm?.();
       // Its name tells it from the one before, which stays until this one is there.
       const key = `${tailsOf(id)}${from}-${rest.length}`;
       if (rest.length > 0 && key !== tail?.key) await bucket.put(key, rest);

@@ -103,7 +103,8 @@ export async function openS3Store(options: S3StoreOptions): Promise<ArtifactStor
     isKept: async (digest, bytes) => (await sizeOf(digest)) === bytes,
   });
 
-  const removeMany = async (digests: readonly string[]): Promise<void> => {
+  const removeMany = async (digests: readonly string[], confirm?: () => Promise<void>): Promise<void> => {
+    await confirm?.();
     await bucket.remove(digests.map(keyOf));
     await onDisk(() => cache.forget(digests));
   };

@@ -23,6 +23,11 @@ export interface AppendOptions {
   /** Of the whole upload. */
   readonly bytes: number;
   readonly signal?: AbortSignal;
+  /**
+   * Asked before each write, which does not take place when it rejects: somebody else may be at it by then, while this
+   * process stood still.
+   */
+  readonly confirm?: () => Promise<void>;
   /** Sees every chunk in order, for a digest on the way. */
   readonly onBytes?: (chunk: Buffer) => void;
 }
@@ -87,7 +92,11 @@ export interface ArtifactStore {
    */
   localise(digest: string, signal?: AbortSignal): Promise<string>;
   remove(digest: string): Promise<void>;
-  removeMany(digests: readonly string[]): Promise<void>;
+  /**
+   * @param confirm asked now and then whether nobody else may be at them, and once they are out of sight; when it rejects,
+   * none of a folder's files is gone, and none of a bucket's that had not been asked about.
+   */
+  removeMany(digests: readonly string[], confirm?: () => Promise<void>): Promise<void>;
   /** All kept files, in no order and with flat memory. */
   list(): AsyncIterable<{ readonly digest: string; readonly bytes: number }>;
   /**

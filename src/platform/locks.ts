@@ -6,6 +6,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { openSession, type Session } from './database.ts';
 
 export interface Lock {
+  /** Resolves when it was still had after this was called. A process that stood still does not know by itself. @throws Error */
+  confirm(): Promise<void>;
   release(): Promise<void>;
 }
 
@@ -49,7 +51,9 @@ class SessionLocks implements Locks {
       signal.throwIfAborted();
       const holder = this.#held.get(key);
       if (holder) holder.onAsked();
-      else if (await this.#take(key, mine)) return { release: () => this.#release(key, mine) };
+      else if (await this.#take(key, mine)) {
+        return { confirm: () => this.#confirm(key, mine), release: () => this.#release(key, mine) };
+      }
       await delay(AGAIN_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
     }
   }
@@ -73,6 +77,13 @@ class SessionLocks implements Locks {
     }
     this.#held.delete(key);
     return false;
+  }
+
+  async #confirm(key: string, holder: Holder): Promise<void> {
+    const session = await this.#session;
+    // It is had as long as its connection answers.
+    await session?.query('select');
+    if (!session || this.#held.get(key) !== holder) throw new Error(`The lock ${key} is lost.`);
   }
 
   async #release(key: string, holder: Holder): Promise<void> {

@@ -63,9 +63,21 @@ function isZlib([first = 0, second = 0]: Uint8Array): boolean {
   return first === 0x78 && (first * 256 + second) % 31 === 0 && (second & 0x20) === 0;
 }
 
-/** An .lzma file: properties, dictionary size, and a length that is unknown (all ones) or that files have. */
+/** Dictionaries as liblzma takes them where the kind of file is not said: 2^n, 2^n + 2^(n-1), or the largest number. */
+function isUsualDictionary(bytes: number): boolean {
+  const zeros = 31 - Math.clz32(bytes & -bytes);
+  return bytes === 0xffffffff || bytes >>> zeros === 1 || bytes >>> zeros === 3;
+}
+
+/**
+ * An .lzma file: properties, dictionary size, and a length that is unknown (all ones) or that files have. joblib looks for
+ * the usual properties and the first byte of the dictionary's size, liblzma takes others, too.
+ */
 function isLzma(head: Buffer): boolean {
-  if (head.length < 13 || head[0] !== 0x5d || head[1] !== 0) return false;
+  const [properties = 0, least] = head;
+  if (head.length < 13 || properties >= 9 * 5 * 5) return false;
+  const isJoblibs = properties === 0x5d && least === 0;
+  if (!isJoblibs && !isUsualDictionary(head.readUInt32LE(1))) return false;
   const length = head.readBigUInt64LE(5);
   return length === 2n ** 64n - 1n || length < 2n ** 40n;
 }
@@ -139,6 +151,9 @@ const claims: Readonly<Record<string, Kind | 'pickle'>> = {
   zip: 'zip',
   tar: 'tar',
   gz: 'gzip',
+  bz2: 'bzip2',
+  xz: 'xz',
+  lzma: 'lzma',
   tgz: 'gzip',
   safetensors: 'safetensors',
   gguf: 'gguf',

@@ -12,6 +12,11 @@ export function findUploads(db: Db, ids: readonly string[]): Promise<UploadRow[]
   return db.selectFrom('upload').selectAll().where('id', 'in', ids).execute();
 }
 
+/** One at a time makes uploads in a project, until its transaction ends. */
+export async function lockUploads(db: Db, projectId: string): Promise<void> {
+  await db.selectFrom('project').select('id').where('id', '=', projectId).forNoKeyUpdate().execute();
+}
+
 /** Of a project: how many have not been used yet, and how many bytes those announce. */
 export async function pendingUploads(db: Db, projectId: string): Promise<{ count: number; bytes: bigint }> {
   const row = await db
@@ -55,8 +60,10 @@ export function takeUploads(db: Db, ids: readonly string[]): Promise<UploadRow[]
     .execute();
 }
 
-export async function deleteUpload(db: Db, id: string): Promise<void> {
-  await db.deleteFrom('upload').where('id', '=', id).execute();
+/** False when it is gone already. */
+export async function deleteUpload(db: Db, id: string): Promise<boolean> {
+  const { numDeletedRows } = await db.deleteFrom('upload').where('id', '=', id).executeTakeFirstOrThrow();
+  return numDeletedRows > 0n;
 }
 
 /** Those whose time is over. */

@@ -7,11 +7,12 @@ import type { Readable } from 'node:stream';
 import { requireRole, type Viewer } from '../access/access.ts';
 import { shown } from '../name/name.ts';
 import type { Db } from '../platform/database.ts';
-import { ConflictError, NotFoundError, ValidationError } from '../platform/errors.ts';
+import { ConflictError, NotFoundError, NotReadyError, ValidationError } from '../platform/errors.ts';
 import { isId, newId } from '../platform/id.ts';
+import { consume } from '../platform/intake.ts';
 import type { Lock, LockOptions } from '../platform/locks.ts';
 import type { Platform } from '../platform/platform.ts';
-import { resolveProject } from '../project/project.ts';
+import { resolveProject, type Project } from '../project/project.ts';
 import { announceBlobs, holdBlobs, shareBlobs } from '../version/blob.queries.ts';
 import { checkPath } from '../version/incoming.ts';
 import { checkQuota } from '../version/quota.ts';
@@ -47,15 +48,7 @@ export async function createUpload(platform: Platform, viewer: Viewer, input: Cr
       hint: 'The largest is MAX_FILE_BYTES.',
     });
   }
-  const pending = await queries.pendingUploads(platform.db, project.id);
-  if (pending.count >= MOST_UPLOADS) {
-    throw new ConflictError(
-      `Project ${project.name} has ${pending.count} uploads that no version has used.`,
-      String(pending.count),
-      'Finish or cancel some; they expire by themselves.',
-    );
-  }
-  const row = {
+  const upload = await admitUpload(platform, project, {
     id: newId(),
     projectId: project.id,
     path,
@@ -64,12 +57,8 @@ export async function createUpload(platform: Platform, viewer: Viewer, input: Cr
     createdByName: viewer.name,
     createdByKind: viewer.kind,
     expiresAt: expiry(platform),
-  };
-  const held =
-    input.digest === null ? undefined : await insertHeld(platform, { ...row, digest: input.digest });
-  if (held) return held;
-  await checkQuota(platform, platform.db, project.id, pending.bytes + input.bytes);
-  const upload = await queries.insertUpload(platform.db, row);
+  });
+  if (upload.storedAt) return upload;
   try {
     await platform.store.resumable.begin(upload.id, Number(upload.bytes));
   } catch (error) {
@@ -81,19 +70,38 @@ export async function createUpload(platform: Platform, viewer: Viewer, input: Cr
 
 const expiry = ({ config }: Platform): Date => new Date(Date.now() + config.UPLOAD_EXPIRY_SECONDS * 1000);
 
-/** An upload that is whole from the start; undefined where the project does not hold its bytes. */
-async function insertHeld(
-  platform: Platform,
-  { digest, ...row }: Parameters<typeof queries.insertUpload>[1] & { readonly digest: string },
-): Promise<Upload | undefined> {
+type NewUpload = Parameters<typeof queries.insertUpload>[1] & {
+  readonly bytes: bigint;
+  readonly expectedDigest: string | null;
+};
+
+/** Writes down an upload, as far as its project has room; whole from the start where its bytes are held. */
+async function admitUpload(platform: Platform, project: Project, row: NewUpload): Promise<Upload> {
   return platform.database.db.transaction().execute(async (tx) => {
-    const bytes = (await shareBlobs(tx, row.projectId, [digest])).get(digest);
-    if (bytes === undefined) return undefined;
-    if (BigInt(bytes) !== row.bytes) {
-      throw ValidationError.of(['bytes'], `${bytes}, which the file of this digest has`, String(row.bytes));
+    await queries.lockUploads(tx, project.id);
+    const pending = await queries.pendingUploads(tx, project.id);
+    if (pending.count >= MOST_UPLOADS) {
+      throw new ConflictError(
+        `Project ${project.name} has ${pending.count} uploads that no version has used.`,
+        String(pending.count),
+        'Finish or cancel some; they expire by themselves.',
+      );
     }
-    return queries.insertUpload(tx, { ...row, blobDigest: digest, storedAt: new Date() });
+    if (await isHeld(tx, row)) {
+      return queries.insertUpload(tx, { ...row, blobDigest: row.expectedDigest, storedAt: new Date() });
+    }
+    await checkQuota(platform, tx, project.id, pending.bytes + row.bytes);
+    return queries.insertUpload(tx, row);
   });
+}
+
+/** Whether the project holds the bytes already. @throws ValidationError when their number is another. */
+async function isHeld(tx: Db, { projectId, expectedDigest: digest, bytes }: NewUpload): Promise<boolean> {
+  if (digest === null) return false;
+  const held = (await shareBlobs(tx, projectId, [digest])).get(digest);
+  if (held === undefined) return false;
+  if (BigInt(held) === bytes) return true;
+  throw ValidationError.of(['bytes'], `${held}, which the file of this digest has`, String(bytes));
 }
 
 /**
@@ -117,9 +125,12 @@ const isOwn = (viewer: Viewer, upload: Upload): boolean =>
   upload.createdByKind === viewer.kind &&
   (viewer.everywhere !== null || viewer.project?.id === upload.projectId);
 
+/** Whether every byte has arrived, and which ones is known; whoever was about to store them may have been killed. */
+const isWhole = (upload: Upload): boolean => upload.blobDigest !== null;
+
 /** How many bytes of it are here. */
 export async function receivedBytes(platform: Platform, upload: Upload): Promise<bigint> {
-  if (upload.storedAt) return upload.bytes;
+  if (isWhole(upload)) return upload.bytes;
   return BigInt((await platform.store.resumable.offset(upload.id)) ?? 0);
 }
 
@@ -132,8 +143,17 @@ export function lockUpload(platform: Platform, id: string, options: LockOptions)
 const onTheWay = new Map<string, { hash: Hash; offset: number }>();
 const MOST_ON_THE_WAY = 1_000;
 
+/** Under what lock bytes are received. */
+export interface Receiving {
+  /** Fires when the lock is lost. */
+  readonly signal: AbortSignal;
+  /** Rejects when the lock is lost. */
+  readonly confirm: () => Promise<void>;
+}
+
 /**
- * Receives what comes of a locked upload. Answers the new offset; what came before a failure stays.
+ * Receives what comes of a locked upload. Answers the new offset; what came before a failure stays. What is sent again of
+ * one that is whole is let pass.
  * @throws NotFoundError, ConflictError (another offset), ValidationError (too much), the source's own error.
  */
 export async function receive(
@@ -141,28 +161,44 @@ export async function receive(
   upload: Upload,
   offset: number,
   source: Readable,
-  signal: AbortSignal,
+  { signal, confirm }: Receiving,
 ): Promise<number> {
   await queries.touchUpload(platform.db, upload.id, expiry(platform));
+  if (isWhole(upload)) {
+    await consume(source, () => undefined, signal);
+    return Number(upload.bytes);
+  }
   const known = onTheWay.get(upload.id);
   const digest = offset === 0 ? { hash: createHash('sha256'), offset: 0 } : known;
   onTheWay.delete(upload.id);
   const isSeen = digest?.offset === offset;
+  const keepFresh = freshness(platform, upload);
   const reached = await platform.store.resumable.append(upload.id, offset, source, {
     bytes: Number(upload.bytes),
     signal,
-    ...(isSeen
-      ? {
-          onBytes: (chunk: Buffer) => {
-            digest.hash.update(chunk);
-            digest.offset += chunk.length;
-          },
-        }
-      : {}),
+    confirm,
+    onBytes: (chunk) => {
+      keepFresh();
+      if (!isSeen) return;
+      digest.hash.update(chunk);
+      digest.offset += chunk.length;
+    },
   });
   if (isSeen && digest.offset === reached) remember(upload.id, digest);
   await queries.touchUpload(platform.db, upload.id, expiry(platform));
   return reached;
+}
+
+/** While bytes come it does not expire, however long one request takes. */
+function freshness(platform: Platform, { id }: Upload): () => void {
+  const everyMs = platform.config.UPLOAD_EXPIRY_SECONDS * 250;
+  let touchedAt = Date.now();
+  return () => {
+    if (Date.now() - touchedAt < everyMs) return;
+    touchedAt = Date.now();
+    // Where that fails, the next one may not; or the bytes fail, too.
+    queries.touchUpload(platform.db, id, expiry(platform)).catch(() => undefined);
+  };
 }
 
 function remember(id: string, digest: { hash: Hash; offset: number }): void {
@@ -214,20 +250,33 @@ export async function finishUpload(platform: Platform, { id }: Upload): Promise<
   return stored;
 }
 
-/** Forgets an upload of the viewer's own, and its bytes. @throws NotFoundError */
+/**
+ * Forgets an upload of the viewer's own, and its bytes.
+ * @throws NotFoundError, NotReadyError (it is being sent, by somebody who does not let go).
+ */
 export async function cancelUpload(platform: Platform, viewer: Viewer, id: string): Promise<Upload> {
   const upload = await getUpload(platform, viewer, id);
-  await alone(platform, id, () => discardUpload(platform, id));
+  const isMine = await alone(platform, id, () => discardUpload(platform, id));
+  if (!isMine) throw new NotFoundError(`Upload ${upload.path}`, 'A version has used it, or it has expired.');
   return upload;
 }
 
-const LOCK_MS = 15_000;
+const LOCK_MS = 5_000;
 
-/** Does something short with an upload, when nobody else is at it. */
+/** Does something short with an upload, when nobody else is at it. @throws NotReadyError */
 async function alone<T>(platform: Platform, id: string, work: () => Promise<T>): Promise<T> {
   const ignored = (): void => {};
   const signal = AbortSignal.timeout(LOCK_MS);
-  const lock = await lockUpload(platform, id, { signal, onAsked: ignored, onLost: ignored });
+  const lock = await lockUpload(platform, id, { signal, onAsked: ignored, onLost: ignored }).catch(
+    (error) => {
+      if (!signal.aborted) throw error;
+      throw new NotReadyError(
+        `Upload ${id} is being sent; whoever sends it was asked to stop.`,
+        1_000,
+        'Try again, or stop sending it.',
+      );
+    },
+  );
   try {
     return await work();
   } finally {
@@ -235,16 +284,17 @@ async function alone<T>(platform: Platform, id: string, work: () => Promise<T>):
   }
 }
 
-/** Forgets a locked upload and its bytes. */
-export async function discardUpload(platform: Platform, id: string): Promise<void> {
+/** Forgets a locked upload and its bytes; false when it was gone already. */
+export async function discardUpload(platform: Platform, id: string): Promise<boolean> {
   onTheWay.delete(id);
-  await queries.deleteUpload(platform.db, id);
+  const wasThere = await queries.deleteUpload(platform.db, id);
   await platform.store.resumable.abandon(id);
+  return wasThere;
 }
 
 /**
  * The viewer's own uploads, each whole and stored.
- * @throws NotFoundError, ConflictError that names how much is missing, ValidationError.
+ * @throws NotFoundError, ConflictError that names how much is missing, ValidationError, NotReadyError (one is being sent).
  */
 export async function wholeUploads(
   platform: Platform,
@@ -262,7 +312,7 @@ export async function wholeUploads(
 /** Its last bytes arrived, and whoever received them was killed. */
 async function finishAlone(platform: Platform, upload: Upload): Promise<Upload> {
   const received = await receivedBytes(platform, upload);
-  if (received < upload.bytes && upload.blobDigest === null) {
+  if (received < upload.bytes) {
     throw new ConflictError(
       `Upload ${upload.path} holds ${received} of ${upload.bytes} bytes.`,
       String(received),

@@ -29,14 +29,17 @@ export async function releaseBlobs(
   return rows;
 }
 
-/** Writes down that bytes are coming, in a transaction of its own, before they get their name in the store. */
+/**
+ * Writes down that bytes are coming, in a transaction of its own, before they get their name in the store. In one order,
+ * so that nobody deadlocks.
+ */
 export async function announceBlobs(
   db: Db,
   blobs: readonly { digest: string; bytes: number }[],
 ): Promise<void> {
   await db
     .insertInto('blob')
-    .values(blobs)
+    .values(blobs.toSorted((a, b) => (a.digest < b.digest ? -1 : 1)))
     .onConflict((conflict) => conflict.column('digest').doUpdateSet({ touchedAt: sql`now()` }))
     .execute();
 }
@@ -69,6 +72,15 @@ export async function shareBlobs(
     order by b.digest
     for share of b`.execute(db);
   return new Map(rows.map(({ digest, bytes }) => [digest, Number(bytes)]));
+}
+
+/**
+ * Asks PostgreSQL whether a transaction goes on, and its locks with it: a process that stood still, or whose line broke,
+ * may find that others have stored the same bytes meanwhile.
+ * @throws Error
+ */
+export async function confirmTransaction(tx: Db): Promise<void> {
+  await sql`select`.execute(tx);
 }
 
 /** Locks one blob; false when it is gone. */

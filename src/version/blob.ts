@@ -34,7 +34,7 @@ export async function freeBlob(platform: Platform, digest: string): Promise<bool
   return platform.database.db.transaction().execute(async (tx) => {
     if (!(await queries.lockBlob(tx, digest))) return false;
     if (!(await queries.deleteFreeBlob(tx, digest))) return false;
-    await platform.store.remove(digest);
+    await platform.store.removeMany([digest], () => queries.confirmTransaction(tx));
     return true;
   });
 }
@@ -51,7 +51,7 @@ export async function sweepBlobs(platform: Platform): Promise<number> {
   for (let freed = 0; ;) {
     const { looked, free } = await database.db.transaction().execute(async (tx) => {
       const taken = await queries.takeFree(tx, config.ARTIFACT_GRACE_SECONDS, BATCH);
-      await store.removeMany(taken.free);
+      await store.removeMany(taken.free, () => queries.confirmTransaction(tx));
       return taken;
     });
     freed += free.length;

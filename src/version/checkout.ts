@@ -34,6 +34,9 @@ export interface Checkout {
 export function requireBytes(viewer: Viewer, version: ListedVersion): void {
   const what = `Version ${version.number}`;
   requireRole(viewer, version.projectId, 'READER', what);
+  if (version.deletedAt !== null) {
+    throw new NotFoundError(`The bytes of version ${version.number}`, 'It was deleted.');
+  }
   if (version.status === 'PENDING' || version.status === 'INGESTING') {
     throw new NotReadyError(`${what} is being read.`, 1_000, 'Watch Version.operation until it has ended.');
   }

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { requireRole, type Viewer } from '../access/access.ts';
 import { getModel, type Model } from '../model/model.ts';
 import { takeNumber } from '../model/model.queries.ts';
-import { checkStorable, checkText, shown } from '../name/name.ts';
+import { checkStorable, checkText } from '../name/name.ts';
 import { beginOperation } from '../operation/operation.ts';
 import type { Db } from '../platform/database.ts';
 import type { TagRecord } from '../platform/database.types.ts';
@@ -17,7 +17,7 @@ import { checkMetadata, checkMetrics, type ReportedMetric } from './annotation.t
 import { keepFiles } from './blob.ts';
 import { shareBlobs } from './blob.queries.ts';
 import * as queries from './creation.queries.ts';
-import { checkPath, storeAll, type IncomingFile } from './incoming.ts';
+import { checkPath, Paths, storeAll, type IncomingFile } from './incoming.ts';
 import { checkExpected, insertVersion } from './insert.ts';
 import { chargeFiles, checkQuota } from './quota.ts';
 import { resolveParents } from './resolve.ts';
@@ -132,7 +132,7 @@ function checkFiles(platform: Platform, input: CreateVersion): void {
   }
 }
 
-/** @throws ValidationError for an upload of another project, and for two of the same name. */
+/** @throws ValidationError for an upload of another project, and for two that cannot lie side by side. */
 async function uploadsOf(
   platform: Platform,
   viewer: Viewer,
@@ -140,14 +140,13 @@ async function uploadsOf(
   ids: readonly string[],
 ): Promise<Upload[]> {
   const uploads = await wholeUploads(platform, viewer, ids);
-  const seen = new Set<string>();
+  const paths = new Paths();
   for (const [index, { path, projectId }] of uploads.entries()) {
     const at = ['uploads', index];
     if (projectId !== model.projectId) {
       throw ValidationError.of(at, "an upload of the model's project", 'one of another project');
     }
-    if (seen.has(path)) throw ValidationError.of(at, 'each file name once', shown(path));
-    seen.add(path);
+    paths.add(at, path);
   }
   return uploads;
 }
@@ -168,12 +167,11 @@ function checkSize({ config }: Platform, files: readonly StoredFile[]): void {
 }
 
 function checkArtifacts(artifacts: CreateVersion['artifacts']): CreateVersion['artifacts'] {
-  const seen = new Set<string>();
+  const paths = new Paths();
   return artifacts.map(({ path, digest }, index) => {
     const at = ['artifacts', index, 'path'];
     const checked = checkPath(at, path);
-    if (seen.has(checked)) throw ValidationError.of(at, 'each file name once', shown(checked));
-    seen.add(checked);
+    paths.add(at, checked);
     return { path: checked, digest };
   });
 }

@@ -22,6 +22,9 @@ class RejectedError extends DomainError {
   readonly code = 'REJECTED';
 }
 
+/** Somebody else has ended the ingest, while this process could not see it: nothing of it may take effect. */
+class IngestOver extends Error {}
+
 type Ready = Extract<InspectionResult, { verdict: 'ready' }>;
 
 /** Does the ingest of the operation's version. */
@@ -40,6 +43,9 @@ export async function ingestVersion(platform: Platform, running: Running): Promi
   await mkdir(workDir, { recursive: true, mode: 0o700 });
   try {
     await ingestFiles(platform, running, version, workDir);
+  } catch (error) {
+    if (!(error instanceof IngestOver)) throw error;
+    running.logger.warn('the ingest has been ended by somebody else');
   } finally {
     await rm(workDir, { recursive: true, force: true });
   }
@@ -203,6 +209,8 @@ async function keepServing(
 ): Promise<void> {
   const file = await platform.store.stageFile(served.path);
   await keepFiles(platform, [file], async (tx) => {
+    // What a version that is over would hold, nobody would ever let go of.
+    if (!(await queries.holdIngesting(tx, version.versionId))) throw new IngestOver();
     await queries.deleteServing(tx, version.versionId);
     await queries.insertArtifacts(tx, [
       {

@@ -49,19 +49,20 @@ export async function discharge(
   projectId: string,
   files: readonly { readonly digest: string; readonly uses: number }[],
 ): Promise<void> {
+  if (files.length === 0) return;
+  const given = sql`jsonb_to_recordset(${JSON.stringify(files)}::jsonb) as f(digest text, uses integer)`;
   await sql`
-    with given as (
-      select digest, uses from jsonb_to_recordset(${JSON.stringify(files)}::jsonb) as f(digest text, uses integer)
-    ), lower as (
-      select b.digest from project_blob b join given using (digest)
-      where b.project_id = ${projectId} order by b.digest for update of b
-    ), less as (
+    select b.digest from project_blob b join ${given} using (digest)
+    where b.project_id = ${projectId} order by b.digest for update of b`.execute(db);
+  // A statement of its own: it must see what was committed until the locks were had.
+  await sql`
+    with given as (select digest, uses from ${given}),
+    less as (
       update project_blob b set uses = b.uses - g.uses
-      from given g, lower l
-      where b.project_id = ${projectId} and b.digest = g.digest and l.digest = b.digest and b.uses > g.uses
+      from given g where b.project_id = ${projectId} and b.digest = g.digest and b.uses > g.uses
     ), gone as (
-      delete from project_blob b using given g, lower l
-      where b.project_id = ${projectId} and b.digest = g.digest and l.digest = b.digest and b.uses <= g.uses
+      delete from project_blob b using given g
+      where b.project_id = ${projectId} and b.digest = g.digest and b.uses <= g.uses
       returning b.bytes
     )
     update project_storage set bytes = greatest(0, bytes - (select coalesce(sum(bytes), 0) from gone))

@@ -160,6 +160,18 @@ export function listMetrics(
     .execute();
 }
 
+/** Keeps a version from ceasing to be read until the transaction ends; false when that is over. */
+export async function holdIngesting(db: Db, id: string): Promise<boolean> {
+  const row = await db
+    .selectFrom('version')
+    .select('id')
+    .where('id', '=', id)
+    .where('status', '=', 'INGESTING')
+    .forShare()
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
 /** Forgets a derived graph of an earlier attempt. */
 export async function deleteServing(db: Db, versionId: string): Promise<void> {
   await db

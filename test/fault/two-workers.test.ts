@@ -1,9 +1,26 @@
 /** Two workers on one host share its replicas and its jobs, also when one is killed, or the wish changes meanwhile. */
+import { join } from 'node:path';
 import { sql } from 'kysely';
 import { beforeAll, expect, test } from 'vitest';
+import { filesOnce } from '#test/helpers/folder.ts';
+import { holdLock } from '#test/helpers/lock.ts';
 import { breastCancerSignature, fixtureFile } from '#test/helpers/models.ts';
+import type { Program } from '#test/helpers/program.ts';
+import { done } from '#test/helpers/registry.ts';
 import { PROJECT, startStack, type Stack } from '#test/helpers/stack.ts';
-import { createDeployment, deploymentIn, stopped, undeploy, workDone, workIn } from '#test/helpers/work.ts';
+import {
+  cancelOperation,
+  createDeployment,
+  createModel,
+  createProject,
+  createVersion,
+  deploymentIn,
+  ingested,
+  stopped,
+  undeploy,
+  workDone,
+  workIn,
+} from '#test/helpers/work.ts';
 import { operationOf, replicaProcesses, rowsOf } from './stack-facts.ts';
 
 let stack: Stack;
@@ -56,3 +73,33 @@ test.for(['PENDING', 'STARTING', 'LOADING', 'READY', 'LIVE'])(
     expect(replicaProcesses(stack)).toEqual([]);
   },
 );
+
+test('one that stands still while it keeps a derived graph gives nothing to a version that is over by then', async () => {
+  const file = fixtureFile('iris/v3-int-zipmap.onnx');
+  // Its derived graph is held elsewhere, too: there is a row to wait for.
+  await createProject(stack, 'elsewhere');
+  await ingested(stack, await createModel(stack, 'elsewhere', 'same'), [file]);
+  const [first, second] = stack.workers as [Program, Program];
+  await second.kill();
+  const held = await holdLock(
+    stack,
+    sql`select from blob where digest = (select blob_digest from version_artifact where role = 'SERVING') for update`,
+  );
+  const made = await createVersion(stack, await stack.model('frozen'), [file]);
+  await held.waiters(1);
+  process.kill(first.pid, 'SIGSTOP');
+  try {
+    await cancelOperation(stack, made.operation.id);
+    await second.start();
+    await workDone(stack, made.operation.id);
+    await done(stack, 'deleteVersion', { version: made.id });
+  } finally {
+    await held.release();
+    process.kill(first.pid, 'SIGCONT');
+  }
+  // Each ingest removes its own folder when it is over.
+  await filesOnce(join(stack.dataDir, 'work'), (files) => files.length === 0);
+  const holds = sql`select role from version_artifact a join version v on v.id = a.version_id
+    where v.deleted_at is not null and blob_digest is not null`;
+  expect(await rowsOf(stack, holds)).toEqual([]);
+});

@@ -72,6 +72,17 @@ test('in the middle: the request ends, and the next one goes on', async () => {
   away.end('x');
   const [refusal] = (await once(away, 'response')) as [IncomingMessage];
   expect(refusal.statusCode).toBe(503);
+  const tus = { 'tus-resumable': '1.0.0' };
+  const base64 = (value: string): string => Buffer.from(value).toString('base64');
+  const metadata = { 'upload-length': '5', 'upload-metadata': `project ${base64('p')},path ${base64('y')}` };
+  for (const [method, path, headers] of [
+    ['HEAD', made.url, tus],
+    ['POST', '/uploads', { ...tus, ...metadata }],
+    ['GET', '/versions/p/m:1/files/x', {}],
+  ] as const) {
+    const answer = await fetch(new URL(path, installation.api.url), { method, headers });
+    expect([method, answer.status]).toEqual([method, 503]);
+  }
   await postgres.start();
   const retryDelays = Array.from({ length: 50 }, () => 100);
   const sent = await sendByTus(installation.api.url, { content, url: made.url, retryDelays });

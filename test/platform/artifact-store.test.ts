@@ -144,6 +144,36 @@ describe.each(kinds)('%s', (kind) => {
     });
   });
 
+  describe('files that are being removed by who may not any more', () => {
+    const late = async (): Promise<void> => {
+      throw new Error('Too late.');
+    };
+
+    test('stay, where that shows before', async () => {
+      const digests = [await kept(store, random(100)), await kept(store, random(101))];
+      await expect(store.removeMany(digests, late)).rejects.toThrow('Too late.');
+      expect(await Array.fromAsync(store.list())).toHaveLength(2);
+    });
+
+    // A bucket has no way to take back what it was asked.
+    test.skipIf(kind === 's3')('are back, where it shows after; what came anew meanwhile stays', async () => {
+      const contents = [random(100), random(101), random(102)];
+      const digests: string[] = [];
+      for (const content of contents) digests.push(await kept(store, content));
+      let asked = 0;
+      const confirm = async (): Promise<void> => {
+        if (++asked === 1) return;
+        expect(await Array.fromAsync(store.list())).toEqual([]);
+        await kept(store, contents[0]!);
+        await late();
+      };
+      await expect(store.removeMany(digests, confirm)).rejects.toThrow('Too late.');
+      for (const [index, digest] of digests.entries())
+        expect(await bytesOf(store, digest)).toEqual(contents[index]);
+      expect(place.staged()).toEqual([]);
+    });
+  });
+
   describe('an upload', () => {
     const append = (id: string, offset: number, content: Buffer, bytes: number): Promise<number> =>
       store.resumable.append(id, offset, streamOf(content), { bytes });

@@ -19,6 +19,7 @@ import type { Codec } from '#src/safety/compression/unpack.ts';
 import { unxz } from '#src/safety/compression/xz.ts';
 import { contentOf, openAt } from '#src/safety/content.ts';
 import { defaultLimits } from '#src/safety/limits.ts';
+import { inspectBytes } from './inspect-bytes.ts';
 
 const { vectors } = z
   .object({
@@ -176,4 +177,18 @@ describe('DEFLATE', () => {
       expect(isOurs(error), `${length} bytes`).toBe(true);
     }
   });
+});
+
+test.each([
+  ['WgAAAQD//////////wAxnIaMBRlK9pHs2XzaLxfs9KB2TKMPearaGEyGf58Q3T7//qrwAA==', 'lc=0, lp=0, pb=2'],
+  ['EwCAAQD//////////wAxnKm9PPuRlRlaEs8a2u8YgpmP6GWD6+8rOEY1KYKC0zmV//z78AA=', 'lc=1, lp=2, pb=0'],
+])('.lzma of any properties that liblzma takes is looked into', async (base64, _properties) => {
+  for (const name of ['model.pkl.xz', 'model.bin']) {
+    const { verdict, findings } = await inspectBytes(Buffer.from(base64, 'base64'), name);
+    expect([verdict, findings[0]?.rule]).toEqual(['DANGEROUS', 'pickle.denied-global']);
+  }
+});
+
+test.each(['m.pkl.xz', 'm.lzma', 'm.pkl.bz2'])('%s of other bytes is not what it says', async (name) => {
+  expect(await inspectBytes(Buffer.from('\x01\x02 nothing'), name)).toMatchObject({ verdict: 'UNREADABLE' });
 });

@@ -155,7 +155,73 @@ describe('a pickle that breaks', () => {
   });
 });
 
+describe('a place of the memo that is written as no pickler would', () => {
+  const line = (name: 'PUT' | 'GET', place: string): Code => assemble(name, Buffer.from(`${place}\n`));
+  const named = (module: string, name: string, ...places: [string, string]): Code =>
+    assemble(text(module), line('PUT', places[0]), 'POP', text(name), line('PUT', places[1]), 'POP');
+  const long = (place: string): string => `${'0'.repeat(600)}${place}`;
+
+  test.each<[string, (place: string) => string]>([
+    ['by many zeros', long],
+    ['by many spaces', (place) => ' '.repeat(600) + place],
+    ['by what C takes to end at a NUL', (place) => `${place}\0`],
+    ['by what C takes to end at a NUL, however long', (place) => `${place}\0${'x'.repeat(600)}`],
+    ['by underscores and signs', (place) => ` +0_${place} `],
+  ])('%s hides no name', async (_what, written) => {
+    const call = assemble(line('GET', '1'), line('GET', '2'), 'STACK_GLOBAL', 'EMPTY_TUPLE', 'REDUCE');
+    const put = assemble(
+      named('builtins', 'list', '1', '2'),
+      named('os', 'getpid', written('1'), written('2')),
+      call,
+    );
+    const got = assemble(
+      named('os', 'getpid', '1', '2'),
+      ...([
+        line('GET', written('1')),
+        line('GET', written('2')),
+        'STACK_GLOBAL',
+        'EMPTY_TUPLE',
+        'REDUCE',
+      ] as const),
+    );
+    for (const code of [put, got])
+      for (const bytes of [pickle(code), assemble(code, 'STOP')])
+        for (const name of ['m.pkl', 'm.bin'])
+          expect((await inspectBytes(bytes, name)).verdict).toBe('DANGEROUS');
+  });
+});
+
 describe('without a magic', () => {
+  test('a frame that loaders read otherwise is none of numbers', async () => {
+    const evil = reduce(global('os', 'system'), tuple(text('true')));
+    const behind = assemble('FRAME', uint64(2), 'NONE', 'STOP', evil, 'STOP');
+    const within = assemble('FRAME', uint64(3), text('ab'), evil, 'STOP');
+    const cut = assemble('FRAME', uint64(3), text('ab'), 'POP_MARK');
+    for (const bytes of [behind, within, cut])
+      expect((await inspectBytes(bytes, 'm.bin')).verdict).toBe('DANGEROUS');
+  });
+
+  test('a call by a number of Python’s registry is suspicious', async () => {
+    for (const code of [
+      assemble('EXT1', Buffer.of(1)),
+      assemble('EXT2', Buffer.of(1, 0)),
+      assemble('EXT4', uint32(1)),
+    ])
+      expect((await inspectBytes(assemble(reduce(code, tuple()), 'STOP'), 'm.bin')).verdict).toBe(
+        'SUSPICIOUS',
+      );
+  });
+
+  test('what goes on where it cannot be followed any more is suspicious', async () => {
+    const evil = assemble(
+      ...Array.from({ length: 20 }, () => 'NONE' as const),
+      global('os', 'system'),
+      'STOP',
+    );
+    const limits = { stackDepth: 10 };
+    expect(rulesOf(await inspectBytes(evil, 'm.bin', limits))).toEqual(['pickle.limit']);
+  });
+
   test('protocol 0 is a pickle by what it calls', async () => {
     const { format, verdict } = await inspectBytes(
       Buffer.from("cposix\nsystem\n(S'true'\ntR."),

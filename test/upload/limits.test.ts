@@ -1,11 +1,12 @@
 /** What a file, a version and a project may hold, and for how long an upload is kept; each refusal names its limit. */
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { sql } from 'kysely';
-import { beforeAll, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { openDatabase } from '#src/platform/database.ts';
 import type { UploadFile } from '#test/helpers/client.ts';
 import { filesIn, filesOnce } from '#test/helpers/folder.ts';
-import { done, issueOf, refused, type Refusal } from '#test/helpers/registry.ts';
+import { holdLock } from '#test/helpers/lock.ts';
+import { attempt, done, issueOf, refused, type Refusal } from '#test/helpers/registry.ts';
 import { PROJECT, startStack, type Stack } from '#test/helpers/stack.ts';
 import { sendByTus } from '#test/helpers/tus.ts';
 import { createProject, ingested, sendVersion } from '#test/helpers/work.ts';
@@ -110,6 +111,87 @@ test('many versions at once do not get past the quota of a project', async () =>
   const types = answers.map(({ body }) => body.data?.result.__typename);
   expect(types.filter((type) => type === 'Version')).toHaveLength(4);
   expect(types.filter((type) => type === 'ValidationError')).toHaveLength(2);
+});
+
+/** What the counters of a project say is what its versions hold. */
+async function expectCounted(project: string): Promise<void> {
+  const { db, close } = stack.openDatabase();
+  const { rows } = await sql<{ said: unknown; held: unknown; bytes: bigint; heldBytes: bigint }>`
+    with p as (select id from project where name = ${project}),
+    held as (
+      select a.digest, count(*)::integer as uses, max(a.bytes) as bytes from version_artifact a join p on p.id = a.project_id
+      where role = 'UPLOADED' and blob_digest is not null group by a.digest)
+    select (select json_agg(json_build_array(digest, uses) order by digest)
+            from project_blob b join p on p.id = b.project_id) as said,
+           (select json_agg(json_build_array(digest, uses) order by digest) from held) as held,
+           (select coalesce(sum(bytes), 0)::bigint from project_storage s join p on p.id = s.project_id) as bytes,
+           (select coalesce(sum(bytes), 0)::bigint from held) as held_bytes`.execute(db);
+  await close();
+  const [found] = rows;
+  expect([found?.said, found?.bytes]).toEqual([found?.held, found?.heldBytes]);
+}
+
+describe('what is counted is what is held', () => {
+  const ledger = () => holdLock(stack, sql`select from ledger_counter for update`);
+  const remove = (version: string) => attempt(stack, 'deleteVersion', { version });
+
+  test('two versions of the same bytes are deleted at once', async () => {
+    await createProject(stack, 'both');
+    for (const name of ['one', 'two'])
+      await ingested(stack, await modelIn('both', name), [{ name: 'a.bin', content: 'the same bytes' }]);
+    await expectCounted('both');
+    const held = await ledger();
+    const both = Promise.all([remove('both/one:1'), remove('both/two:1')]);
+    await held.waiters(2);
+    await held.release();
+    for (const one of await both) expect(one).toHaveProperty('made');
+    await expectCounted('both');
+  });
+
+  test('a version is deleted while another is made of the same bytes', async () => {
+    await createProject(stack, 'race');
+    const content = 'bytes that stay';
+    await ingested(stack, await modelIn('race', 'old'), [{ name: 'a.bin', content }]);
+    const model = await modelIn('race', 'new');
+    const artifacts = [{ path: 'b.bin', digest: createHash('sha256').update(content).digest('hex') }];
+    const held = await ledger();
+    const made = attempt(stack, 'createVersion', { model, artifacts });
+    await held.waiters(1);
+    const removed = remove('race/old:1');
+    await held.waiters(2);
+    await held.release();
+    for (const one of [await made, await removed]) expect(one).toHaveProperty('made');
+    await expectCounted('race');
+  });
+
+  test('whatever is changed at once', async () => {
+    await createProject(stack, 'storm');
+    const models = await Promise.all(['m0', 'm1', 'm2', 'm3'].map((name) => modelIn('storm', name)));
+    const files = ['a', 'b', 'c'].map((name) => ({ name, content: `of ${name}` }));
+    await Promise.all(
+      models.map((model, index) =>
+        ingested(stack, model, [files[index % 3]!, files[2]!].slice(0, index % 3 === 2 ? 1 : 2)),
+      ),
+    );
+    const digests = files.map(({ content }) => createHash('sha256').update(content).digest('hex'));
+    let seed = 7;
+    const random = (below: number): number => {
+      seed = (seed * 1_103_515_245 + 12_345) % 2 ** 31;
+      return Math.floor((seed / 2 ** 31) * below);
+    };
+    const change = (round: number): Promise<unknown> => {
+      const at = random(models.length);
+      const version = `storm/m${at}:${1 + random(2 + round)}`;
+      const artifacts = ['x', 'y', 'z'].map((path) => ({ path, digest: digests[random(digests.length)] }));
+      const kind = random(6);
+      if (kind < 2) return attempt(stack, 'createVersion', { model: models[at], artifacts, parents: [] });
+      return kind === 2 ? attempt(stack, 'restoreVersion', { version }) : remove(version);
+    };
+    for (let round = 0; round < 10; round++)
+      await Promise.all(Array.from({ length: 12 }, () => change(round)));
+    expect(stack.api.written() + stack.worker.written()).not.toMatch(/deadlock|"level":50/);
+    await expectCounted('storm');
+  });
 });
 
 test('what a rejected version held does not count', async () => {

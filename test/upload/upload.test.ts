@@ -161,6 +161,12 @@ describe('refused', () => {
     ['a name of 5,000 characters', { path: 'x'.repeat(5000), bytes }, 'path'],
     ['a NUL in the name', { path: 'a\0b', bytes }, 'path'],
     ['an empty name', { path: '', bytes }, 'path'],
+    ['a name that is a folder', { path: 'a/', bytes }, 'path'],
+    ['a name with an empty folder', { path: 'a//b', bytes }, 'path'],
+    ['a name that goes nowhere', { path: 'a/./b', bytes }, 'path'],
+    ['a backslash', { path: 'a\\b', bytes }, 'path'],
+    ['a line break', { path: 'a\r\nb: c', bytes }, 'path'],
+    ['a drive', { path: 'C:/a', bytes }, 'path'],
     ['less than nothing', { path: 'x', bytes: -1 }, 'bytes'],
     ['more than a file may have', { path: 'x', bytes: 20 * 1024 ** 3 + 1 }, 'bytes'],
   ])('%s', async (_what, input, path) => {
@@ -172,10 +178,16 @@ describe('refused', () => {
     });
   });
 
-  test("somebody else's: it does not exist for them", async () => {
+  test('a star, which the runtime would take for an address, in words that tell of it', async () => {
+    const refusal = await refused(stack, 'createUpload', { project: PROJECT, path: 'a*.bin', bytes });
+    expect(issueOf(refusal).expected).toContain('"*"');
+  });
+
+  test("somebody else's: it does not exist for them, not even for an ADMIN", async () => {
     const { id, url } = await create({ path: 'mine.bin', bytes }, author);
     expect(await shown(id, author)).toMatchObject({ id });
-    for (const token of [other, stranger]) {
+    const admin = (await createToken(stack, { project: PROJECT, name: 'admin', role: 'ADMIN' })).secret;
+    for (const token of [other, stranger, admin]) {
       expect(await shown(id, token)).toBeNull();
       expect((await patch(url, 0, randomBytes(bytes), token)).status).toBe(404);
       expect(await refused(stack, 'cancelUpload', { upload: id }, { token })).toMatchObject({

@@ -1,7 +1,7 @@
 /** Downloads: files and whole versions, in parts, by reference and by link. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as fc from 'fast-check';
@@ -26,7 +26,13 @@ let operator: string;
 let stranger: string;
 
 beforeAll(async () => {
-  stack = await startStack({ env: { LINK_SECONDS: '3600', PUBLIC_URL: 'https://models.example/' } });
+  stack = await startStack({
+    env: {
+      LINK_SECONDS: '3600',
+      PUBLIC_URL: 'https://models.example/',
+      ALLOWED_ORIGINS: 'https://app.example',
+    },
+  });
   const model = await stack.model('files');
   version = (
     await ingested(stack, model, [
@@ -96,6 +102,7 @@ describe('a file', () => {
   test('a part that is not there; parts that are none, or several: all of it', async () => {
     const beyond = await get(file, { range: `bytes=${weights.length}-` });
     expect([beyond.status, beyond.headers.get('content-range')]).toEqual([416, `bytes */${weights.length}`]);
+    expect((await get(file, { range: 'bytes=-0' })).status).toBe(416);
     for (const range of ['bytes=x-y', 'lines=1-2', 'bytes=0-1,5-9']) {
       const answer = await get(file, { range });
       expect([answer.status, (await bytesOf(answer)).length]).toEqual([200, weights.length]);
@@ -104,10 +111,17 @@ describe('a file', () => {
 
   test('conditions: what one has is not sent again, and a part of something else is not mixed in', async () => {
     const etag = `"${sha256(weights)}"`;
-    expect((await get(file, { 'if-none-match': `"other", ${etag}` })).status).toBe(304);
+    for (const tags of [`"other", ${etag}`, `W/${etag}`, `"x",W/${etag}`, '*'])
+      expect((await get(file, { 'if-none-match': tags })).status).toBe(304);
+    const range = 'bytes=5-9';
+    // As of a tag that a proxy has weakened, or of a time, it is not known whether it is the same byte by byte.
+    for (const condition of [`W/${etag}`, new Date().toUTCString()])
+      expect((await get(file, { range, 'if-range': condition })).status).toBe(200);
     expect((await get(file, { range: 'bytes=5-9', 'if-range': etag })).status).toBe(206);
     expect((await get(file, { range: 'bytes=5-9', 'if-range': '"other"' })).status).toBe(200);
-    const head = await get(file, {}, 'HEAD');
+    // Parts are for GET alone.
+    const head = await get(file, { range }, 'HEAD');
+    expect(head.status).toBe(200);
     expect([head.headers.get('content-length'), await head.text()]).toEqual([String(weights.length), '']);
   });
 
@@ -213,6 +227,9 @@ describe('a link', () => {
     // Not by a token that may do nothing here, and from a page of somebody else.
     const answer = await get(path, { ...bearer(stranger), 'sec-fetch-site': 'cross-site' });
     expect((await bytesOf(answer)).equals(weights)).toBe(true);
+    expect(answer.headers.get('access-control-allow-origin')).toBeNull();
+    const allowed = await get(path, { origin: 'https://app.example' });
+    expect(allowed.headers.get('access-control-allow-origin')).toBe('https://app.example');
     const archive = new URL(await linkOf(null, reader));
     expect((await get(`${archive.pathname}${archive.search}`, bearer(stranger))).status).toBe(200);
     for (const changed of [
@@ -220,6 +237,9 @@ describe('a link', () => {
       path.replace(/files\/weights\.bin/, 'archive.tar'),
       path.replace(/expires=\d+/, 'expires=99999999999'),
       path.replace(/signature=./, 'signature='),
+      path.replace(/signature=.*/, `signature=${encodeURIComponent('é'.repeat(43))}`),
+      ...['NaN', 'Infinity', '1e300', ''].map((time) => path.replace(/expires=\d+/, `expires=${time}`)),
+      path.replace('expires', 'expires=9999999999&expires'),
     ]) {
       expect((await get(changed, bearer(stranger))).status).toBe(403);
     }
@@ -232,6 +252,104 @@ describe('a link', () => {
     const { body: strange } = await stack.gql(query, { ref: version }, { token: stranger });
     expect(strange.errors?.[0]).toMatchObject({ extensions: { code: 'NOT_FOUND' } });
   });
+});
+
+describe('names', () => {
+  /** A tar archive where the name says so: what is none would be rejected. */
+  const contentOf = (name: string): string => {
+    const text = `of ${name}`;
+    if (!name.endsWith('.tar')) return text;
+    const header = tarHeader({ name: 'inside.txt', size: Buffer.byteLength(text), mtime: new Date(0) });
+    return Buffer.concat([header, Buffer.from(text), tarPadding(Buffer.byteLength(text)), tarEnd]).toString();
+  };
+  const linkTo = async (ref: string, path: string): Promise<URL> => {
+    const query =
+      'query ($ref: VersionRef!, $path: String) { version(ref: $ref) { downloadUrl(path: $path) } }';
+    const answer = await stack.data<{ version: { downloadUrl: string } }>(query, { ref, path });
+    return new URL(answer.version.downloadUrl);
+  };
+
+  test.each([
+    [
+      'of any kind',
+      [
+        "it's.bin",
+        'a%00b',
+        '%2F',
+        '%',
+        'a?b#c&d=e',
+        'ü\u202e.bin',
+        '\u2028.bin',
+        '日本/語.bin',
+        `${'ß'.repeat(251)}.bin`,
+        '\u{1f600}'.repeat(120),
+        ' lead and trail ',
+        'CON',
+        'a;filename=evil',
+        'e\u0301.bin',
+        'a+b.bin',
+        '...',
+        '-rf',
+        'x\u0085y.bin',
+        'A',
+        'a',
+      ],
+    ],
+    [
+      'that look like our own addresses',
+      ['archive.tar', 'files/weights.bin', 'files/archive.tar', 'deep/archive.tar'],
+    ],
+  ])('%s come back as they were given, by link, reference and id', async (_what, names) => {
+    // prettier-ignore
+    const model = `names-${names.length}`;
+    const files = names.map((name) => ({ name, content: contentOf(name) }));
+    const { id } = await stack.createModelVersion(model, files);
+    for (const name of names) {
+      const escaped = name.split('/').map(encodeURIComponent).join('/');
+      const link = await linkTo(id, name);
+      for (const path of [
+        link.pathname + link.search,
+        `/versions/${PROJECT}/${model}:1/files/${escaped}`,
+        `/versions/${id}/files/${escaped}`,
+      ]) {
+        const answer = await get(path);
+        expect([path, answer.status]).toEqual([path, 200]);
+        expect(await answer.text()).toBe(contentOf(name));
+        expect(answer.headers.get('content-disposition')).toMatch(/^attachment/);
+      }
+    }
+  });
+
+  test('of as many files as there may be, in one archive', async () => {
+    const names = Array.from({ length: 64 }, (_none, index) => `f/${index}.bin`);
+    await stack.createModelVersion('many', names.map((name) => ({ name, content: name }))); // prettier-ignore
+    const answer = await get('/versions/test/many:1/archive.tar');
+    expect((await bytesOf(answer)).length).toBe(Number(answer.headers.get('content-length')));
+    expect(stack.api.written()).not.toContain('MaxListeners');
+  });
+});
+
+test('bytes of a deleted version are gone, also by a reference to the past', async () => {
+  await stack.createModelVersion('past', [{ name: 'a.bin', content: 'of the past' }]);
+  const ref = encodeURIComponent(`past@latest{${new Date().toISOString()}}`);
+  const path = `/versions/${PROJECT}/${ref}`;
+  expect((await get(`${path}/files/a.bin`)).status).toBe(200);
+  await done(stack, 'deleteVersion', { version: 'test/past:1' });
+  for (const what of ['files/a.bin', 'archive.tar']) expect((await get(`${path}/${what}`)).status).toBe(404);
+});
+
+test('bytes that cannot be read are refused in words, not by a broken connection', async () => {
+  const kept = join(stack.artifactStore, 'sha256');
+  renameSync(kept, `${kept}-away`);
+  try {
+    for (const path of [file, '/versions/test/files:1/archive.tar']) {
+      const answer = await get(path);
+      expect([answer.status, await answer.json()]).toMatchObject([404, { errors: [{}] }]);
+      expect(answer.headers.get('etag')).toBeNull();
+    }
+  } finally {
+    renameSync(`${kept}-away`, kept);
+  }
 });
 
 describe('refused', () => {

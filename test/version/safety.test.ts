@@ -153,6 +153,62 @@ describe('a malicious pickle', () => {
   });
 });
 
+describe('text that is made to trouble whoever shows it', () => {
+  const latin = (...parts: (Buffer | string)[]): Buffer =>
+    Buffer.concat(parts.map((part) => (typeof part === 'string' ? Buffer.from(part, 'latin1') : part)));
+  const text = (value: string): Buffer => {
+    const bytes = Buffer.from(value);
+    const head = Buffer.from('X\0\0\0\0');
+    head.writeUInt32LE(bytes.length, 1);
+    return Buffer.concat([head, bytes]);
+  };
+  const evil = 'a\0b\u202ec\u0007\u2028<script>';
+  /** Half of a surrogate pair, as Python's surrogatepass writes it. */
+  const half = Buffer.from([0x58, 3, 0, 0, 0, 0xed, 0xa0, 0x80]);
+  const setting = (key: Buffer, value: Buffer): Buffer =>
+    latin(
+      '\x80\x02csklearn.linear_model._logistic\nLogisticRegression\n)\x81}(',
+      key,
+      value,
+      text('_sklearn_version'),
+      text('1.0\0\u202e'),
+      'ub.',
+    );
+
+  test.each<[string, Buffer]>([
+    ['the name of a setting', setting(text(evil), text('x'))],
+    ['its value', setting(text('C'), text(evil))],
+    ['half a character as a name', setting(half, text('x'))],
+    ['half a character as a value', setting(text('C'), half)],
+    [
+      'keys',
+      setting(text('C'), latin('}(', text(evil), half, half, text('w'), text('__proto__'), text('p'), 'u')),
+    ],
+    ['items', setting(text('C'), latin('](', text(evil), half, 'e'))],
+    ['what is no number', setting(text('C'), latin('](G\x7f\xf0\0\0\0\0\0\0G\x7f\xf8\0\0\0\0\0\0e'))],
+    ['a thousand digits', setting(text('C'), latin(`L${'9'.repeat(1000)}L\n`))],
+    ['a setting called __proto__', setting(text('__proto__'), text('x'))],
+    ['the names of a class', latin('\x80\x04', text(`mod${evil}`), text(`cls${evil}`), '\x93.')],
+    ['a class called constructor', latin('\x80\x02c__proto__\nconstructor\n)\x81}b.')],
+    [
+      'names of a megabyte',
+      latin('\x80\x04', text('m'.repeat(1024 ** 2)), text('c'.repeat(1024 ** 2)), '\x93.'),
+    ],
+    ['a line of a megabyte', latin(`c${'m'.repeat(1024 ** 2)}\n${'\0'.repeat(1000)}\n.`)],
+  ])('%s is told, shortly', async (_what, content) => {
+    // prettier-ignore
+    const files = [{ name: 'evil\u202e\u0085.pkl', content }];
+    const { id, operation } = await createVersion(stack, await stack.model('text'), files);
+    const work = await workDone(stack, operation.id);
+    expect(work.attempts).toBe(1);
+    expect(work.error?.code).not.toBe('INTERNAL');
+    const shown = await look(id);
+    expect(shown.inspection.verdict).toBeDefined();
+    expect(JSON.stringify(shown).length).toBeLessThan(20_000);
+    expect(JSON.stringify(shown)).not.toContain('\\u0000');
+  });
+});
+
 describe('a suspicious version', () => {
   const files = (): UploadFile[] => [{ name: 'odd.pkl', content: hostile('pickle/unknown-global.pkl') }];
   const notReleased = (input: Variables, token?: string) =>

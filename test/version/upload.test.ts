@@ -4,6 +4,7 @@ import { beforeAll, expect, test } from 'vitest';
 import type { UploadFile } from '#test/helpers/client.ts';
 import { filesIn, filesOnce } from '#test/helpers/folder.ts';
 import { fixtureFile } from '#test/helpers/models.ts';
+import { done, refused } from '#test/helpers/registry.ts';
 import { RawForm } from '#test/helpers/raw-form.ts';
 import { startStack, type Stack } from '#test/helpers/stack.ts';
 import { createToken, ingested, sendVersion, versionNow, workDone } from '#test/helpers/work.ts';
@@ -217,4 +218,42 @@ test('two files of one name, no file, and a message that is too long', async () 
   const long = { input: { model, files: [], message: 'x'.repeat(10_001) } };
   const { result } = await stack.data<{ result: object }>(query, long);
   expect(result).toMatchObject({ __typename: 'ValidationError', issues: [{ path: ['message'] }] });
+});
+
+test('a file that is another one’s folder, whichever way they come: no archive of them could be unpacked', async () => {
+  const model = await stack.model('folders');
+  const expected = 'no file "a" that is a folder, too';
+  const issue = { __typename: 'ValidationError', issues: [{ expected, found: expect.any(String) }] };
+  const names = ['b/c', 'b', 'a/b/c', 'a'];
+  const clash = (path: string) => ['b/c', 'b/d/e', 'a', path];
+  for (const path of ['a/b', 'a/b/c']) {
+    const files = clash(path).map((name) => named(name, name));
+    const { body } = await sendVersion(stack, model, files);
+    expect(body.data?.result).toMatchObject(issue);
+    const uploads = await Promise.all(
+      clash(path).map(async (name) => {
+        const input = { project: 'test', path: name, bytes: 0 };
+        return (await done<{ id: string }>(stack, 'createUpload', input, 'id')).id;
+      }),
+    );
+    expect(await refused(stack, 'createVersion', { model, uploads })).toMatchObject(issue);
+  }
+  const digest = 'a'.repeat(64);
+  const artifacts = names.map((path) => ({ path, digest }));
+  expect(await refused(stack, 'createVersion', { model, artifacts })).toMatchObject({
+    issues: [{ path: ['artifacts', '1', 'path'], expected: 'no file "b" that is a folder, too' }],
+  });
+});
+
+test('versions of the same files, sent at once in another order: all are made', async () => {
+  const models = [await stack.model('left'), await stack.model('right')];
+  for (let round = 0; round < 3; round++) {
+    const files = Array.from({ length: 40 }, (_none, index) => named(`${index}.bin`, `${round} ${index}`));
+    const made = await Promise.all(
+      [files, files.toReversed(), files, files.toReversed()].map((sent, index) =>
+        sendVersion(stack, models[index % 2] as string, sent),
+      ),
+    );
+    for (const { body } of made) expect(body.data?.result.__typename).toBe('Version');
+  }
 });

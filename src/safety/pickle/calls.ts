@@ -45,6 +45,8 @@ function checkEncoding(machine: Machine, callee: Value, args: Value): void {
 
 /** Functions that call one of their arguments, and which. */
 const calledArguments: Readonly<Record<string, number>> = {
+  // Its second argument's `__new__` and `__init__`.
+  'copyreg._reconstructor': 1,
   'numpy.random._pickle.__generator_ctor': 1,
   'numpy.random._pickle.__randomstate_ctor': 1,
   'numpy.random.mtrand.__randomstate_ctor': 1,

@@ -73,6 +73,8 @@ export class Machine {
   /** Whether it has met what most unpicklers refuse, so that what is only tried as a pickle seems to be none. */
   isDoubtful = false;
   #held = 0;
+  /** Whether any place of the memo may hold another value than is known. */
+  isBlurred = false;
   /** Set by STOP. */
   result: Value | undefined;
 
@@ -178,7 +180,14 @@ export class Machine {
     this.memo.set(place, value);
   }
 
+  /** A place of the memo is meant that cannot be told: from here on none of them can. */
+  blur(): void {
+    this.isBlurred = true;
+    this.options.report('pickle.limit', 'The pickle means a place of its memo that cannot be told.');
+  }
+
   recall(place: number): Value {
+    if (this.isBlurred) return unknown;
     const value = this.memo.get(place);
     return value === undefined
       ? this.#missing(`The pickle has nothing at place ${place} of its memo.`)

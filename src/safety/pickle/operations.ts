@@ -25,9 +25,14 @@ const pushTuple =
     machine.pushSequence('tuple', items);
   };
 
-/** A place in the memo; undefined where it is none. */
-function place(machine: Machine, argument: Argument): number | undefined {
+/** Digits in such numbers that they are not held, as by zeros before them. */
+const longNumber = /^[\s\d_+]*(\0|$)/;
+
+/** A place in the memo; undefined where it is none, `unclear` where it is written so long that nobody here can tell. */
+function place(machine: Machine, argument: Argument): number | 'unclear' | undefined {
   if (typeof argument === 'number') return argument;
+  const isLong = typeof argument === 'object' && argument !== null && argument.kind === 'long-text';
+  if (isLong && longNumber.test(argument.head)) return 'unclear';
   const parsed = integerLine(machine, argument);
   // Only INT takes 00 and 01 for truth values.
   const at = typeof parsed === 'boolean' ? Number(parsed) : parsed;
@@ -36,13 +41,15 @@ function place(machine: Machine, argument: Argument): number | undefined {
 
 const get: Operation = (machine, argument) => {
   const at = place(machine, argument);
-  machine.push(at === undefined ? unknown : machine.recall(at));
+  if (at === 'unclear') machine.blur();
+  machine.push(typeof at === 'number' ? machine.recall(at) : unknown);
 };
 
 const put: Operation = (machine, argument) => {
   const value = machine.top();
   const at = place(machine, argument);
-  if (at !== undefined) machine.remember(at, value);
+  if (at === 'unclear') machine.blur();
+  else if (at !== undefined) machine.remember(at, value);
 };
 
 /** In what an opcode adds to: a list or set itself, or an object that behaves like one. */

@@ -56,6 +56,8 @@ class PickleFile {
   startsWithProto = false;
   torch: boolean;
   isDoubtful = false;
+  /** Whether it goes on where it could not be followed. */
+  isUnfollowed = false;
   readonly #content: Content;
   readonly #limits: Limits;
   readonly #stream: ByteStream;
@@ -122,6 +124,7 @@ class PickleFile {
       this.globals += machine.globals;
       this.calls += machine.calls;
       this.isDoubtful ||= machine.isDoubtful;
+      this.isUnfollowed ||= machine.isBlurred;
     }
     if (machine.persistent.length > 0) this.#ids = machine.persistent;
     if (this.values.length < maxValues) this.values.push(machine.result ?? null);
@@ -129,6 +132,7 @@ class PickleFile {
   }
 
   #ended(error: Error, machine: Machine, start: number, remarks: number): void {
+    this.isUnfollowed ||= error instanceof PickleLimit;
     // What follows a whole pickle and looks nothing up is no further one.
     const isDenied = this.remarks.slice(remarks).some(({ rule }) => rule === 'pickle.denied-global');
     const isNone = machine.globals === 0 && !isDenied && !(error instanceof PickleLimit);
@@ -163,8 +167,14 @@ class PickleFile {
 /** Whether what was read is a pickle and not bytes that begin like one. */
 function isPickle(file: PickleFile, options: PickleOptions): boolean {
   if (options.claimed || file.remarks.some(({ rule }) => rule === 'pickle.denied-global')) return true;
+  // A million values that mean nothing are no accident, either: what comes behind them nobody here has seen.
+  if (file.isUnfollowed) return true;
   const isWhole = file.values.length > 0;
+  // Numbers hardly look like a frame, and some loaders see other opcodes from there on.
+  if (file.remarks.some(({ rule }) => rule === 'pickle.frame')) return true;
   if (file.startsWithProto) return isWhole || file.run.steps - options.steps >= convincingSteps;
+  // A name by its number in Python's registry, which is called: what it is only the loader knows.
+  if (file.calls > 0 && file.remarks.some(({ rule }) => rule === 'pickle.extension-code')) return true;
   // Protocols 0 and 1 have no magic. Without a name that is looked up they are only data.
   return !file.isDoubtful && file.globals > 0 && (isWhole || file.calls > 0);
 }

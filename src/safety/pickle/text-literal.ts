@@ -6,7 +6,14 @@ import type { Value } from './value.ts';
 
 const number = /^\s*[+-]?(0x_?[\da-f][\da-f_]*|0o_?[0-7][0-7_]*|0b_?[01][01_]*|\d[\d_]*)L?\s*$/i;
 
-/** CPython's C code takes some of these for numbers (it stops at a NUL), its Python code does not. */
+/** As much of a line as CPython's C code reads of a number: it stops at a NUL, where its Python code refuses all of it. */
+function beforeNul(machine: Machine, line: string): string {
+  const at = line.indexOf('\0');
+  if (at === -1) return line;
+  noNumber(machine);
+  return line.slice(0, at);
+}
+
 function noNumber(machine: Machine): Value {
   machine.broken('A number of the pickle is none.');
   return unknown;
@@ -17,8 +24,9 @@ export function integerLine(machine: Machine, argument: Argument): Value {
   if (typeof argument !== 'string') return unknown;
   if (argument === '00') return false;
   if (argument === '01') return true;
-  if (!number.test(argument)) return noNumber(machine);
-  const digits = argument.trim().replace(/_|L$/gi, '');
+  const line = beforeNul(machine, argument);
+  if (!number.test(line)) return noNumber(machine);
+  const digits = line.trim().replace(/_|L$/gi, '');
   const value = BigInt(digits.replace(/^[+-]/, ''));
   const signed = digits.startsWith('-') ? -value : value;
   const small = Number(signed);
