@@ -30,7 +30,6 @@ const content = z.object({
 });
 
 export type Manifest = z.infer<typeof content>;
-export type TableFile = Manifest['tables'][number];
 export type PackedFile = z.infer<typeof file>;
 
 const digestOf = (backup: unknown): string =>

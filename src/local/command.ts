@@ -21,8 +21,8 @@ export interface Command {
 /** Set once somebody wants it to stop; the words are for nobody. */
 class Stopped extends Error {}
 
-/** Runs a command on the folder that stands behind it, until its end or Ctrl-C, and sets the exit code. */
-export async function runCommand({ env, usage, run }: Command): Promise<void> {
+/** Runs a command on the folder that stands behind it, until its end or Ctrl-C, and ends this process. */
+export async function runCommand({ env, usage, run }: Command): Promise<never> {
   const stop = new AbortController();
   const progress = new Progress(process.stdout);
   const onSignal = (): void => {
@@ -38,18 +38,20 @@ export async function runCommand({ env, usage, run }: Command): Promise<void> {
     moved: (bytes) => progress.moved(bytes),
     say: (line) => progress.say(line),
   };
+  let code: number;
   try {
     const [given, ...more] = process.argv.slice(2);
     if (more.length > 0) throw new LocalError(`Usage: ${usage}`);
     // npm changes to the project's folder, and tells where the person stands.
     const folder = given === undefined ? undefined : resolve(env['INIT_CWD'] ?? '.', given);
-    process.exitCode = await run(watch, folder);
+    code = await run(watch, folder);
   } catch (error) {
     progress.say(wordsOf(error));
-    process.exitCode = error instanceof Stopped ? 130 : 1;
-  } finally {
-    progress.end();
+    code = error instanceof Stopped ? 130 : 1;
   }
+  progress.end();
+  // Not by itself: connections to S3 stay open for a while.
+  process.exit(code);
 }
 
 function wordsOf(error: unknown): string {
