@@ -5,7 +5,18 @@
  */
 import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
-import { mkdir, open, opendir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  mkdir,
+  open,
+  opendir,
+  readFile,
+  readdir,
+  rename,
+  rm,
+  stat,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { Transform, type Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -50,6 +61,8 @@ export class BackupFolder {
           `${this.path} holds something that is no backup: left as it is. Name a folder that is empty or not there yet.`,
         );
       }
+      // Also one that was there before: what comes into it is confidential.
+      await chmod(this.path, 0o700);
       await writeFile(join(this.path, MARKER), `${installation}\n`, { mode: 0o600 });
     } else if (found.trim() !== installation) {
       throw new BackupError(

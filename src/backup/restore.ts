@@ -157,7 +157,11 @@ async function emptyStore(
     const belongs = error instanceof Error && error.message.includes('belongs to another database');
     throw belongs ? new BackupError(`${error.message} Nothing was changed. ${ELSEWHERE}`) : error;
   });
-  if (isBegun) return store;
+  if (isBegun) {
+    // Nobody uploads into it yet: what is staged, the restore before left.
+    await store.sweepStaging(async () => new Set());
+    return store;
+  }
   for await (const _ of store.list()) {
     throw new BackupError(
       `The artifact store ${config.ARTIFACT_STORE} is not empty. Nothing was changed. ${ELSEWHERE}`,

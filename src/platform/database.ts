@@ -109,6 +109,13 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   client.on('end', () => over(null));
   client.on('notification', ({ payload }) => onNotification?.(payload ?? ''));
   await client.connect();
+  // pg wants one at a time, and will not put them in a row itself any more one day.
+  let last: Promise<unknown> = Promise.resolve();
+  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
+    const turn = last.then(work, work);
+    last = turn.catch(() => undefined);
+    return turn;
+  };
   /** Half a COPY cannot be taken back: PostgreSQL rolls back what a connection was at that goes away. */
   const orEnd = async (work: () => Promise<number>): Promise<number> => {
     try {
@@ -121,20 +128,24 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   };
   return {
     copyOut: (text, take) =>
-      orEnd(async () => {
-        const copy = client.query(copyTo(text));
-        await take(copy);
-        // The last byte comes before the count.
-        await client.query('select');
-        return copy.rowCount;
-      }),
+      inTurn(() =>
+        orEnd(async () => {
+          const copy = client.query(copyTo(text));
+          await take(copy);
+          // The last byte comes before the count.
+          await client.query('select');
+          return copy.rowCount;
+        }),
+      ),
     copyIn: (text, bytes) =>
-      orEnd(async () => {
-        const copy = client.query(copyFrom(text));
-        await pipeline(bytes, copy);
-        return copy.rowCount;
-      }),
-    query: async (text, values = []) => (await client.query(text, [...values])).rows,
+      inTurn(() =>
+        orEnd(async () => {
+          const copy = client.query(copyFrom(text));
+          await pipeline(bytes, copy);
+          return copy.rowCount;
+        }),
+      ),
+    query: (text, values = []) => inTurn(async () => (await client.query(text, [...values])).rows),
     close: async () => {
       const wasOver = isOver;
       isOver = true;
