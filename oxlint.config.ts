@@ -20,6 +20,7 @@ const folder = (name: string, message: string): Ban => ({ regex: `^(#|(\\.\\./)+
 /** Drivers and the one file of src/platform that imports each. */
 const owners = {
   pg: 'database',
+  'pg-copy-streams': 'database',
   ioredis: 'redis',
   bullmq: 'queue',
   'onnxruntime-node': 'onnx-runtime',
@@ -92,8 +93,8 @@ const config: OxlintConfig = {
     imports(['src/**'], noSchema, noWorkers, noTest, graphql, ...driverBans),
     imports(['src/*/**'], noSchema, noWorkers, noTest, noApp, graphql, ...driverBans),
     imports(['src/platform/**'], ...platform, ...driverBans),
-    ...drivers.map(({ file, ban }) =>
-      imports([file], ...platform, ...driverBans.filter((other) => other !== ban)),
+    ...drivers.map(({ file }) =>
+      imports([file], ...platform, ...drivers.filter((other) => other.file !== file).map(({ ban }) => ban)),
     ),
     imports(['workers/**'], noSchema, noTest, graphql, ...driverBans),
     imports(['schema/**'], noWorkers, noTest, ...driverBans),
@@ -109,11 +110,10 @@ const config: OxlintConfig = {
       rules: { 'import/no-unassigned-import': 'off' },
     },
     {
-      // config.ts reads it; the entries of `npm start` and `npm run reset` pass it on whole; a replica takes its token.
+      // config.ts reads it; the entries of `npm start` and the commands beside it pass it on whole; a replica takes its token.
       files: [
         'src/platform/config.ts',
-        'src/local/start.ts',
-        'src/local/reset.ts',
+        'src/local/{start,reset,backup,restore,verify}.ts',
         'src/replica/process/launch.ts',
         'test/**',
       ],

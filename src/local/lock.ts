@@ -16,6 +16,8 @@ const holder = z.object({
   since: z.iso.datetime(),
   /** null until its api answers. */
   url: z.string().nullable(),
+  /** The command that has the folder, where it is not `npm start`. */
+  command: z.string().optional(),
 });
 export type Holder = z.infer<typeof holder>;
 
@@ -64,21 +66,29 @@ async function alone<Result>(dataDir: string, work: () => Result): Promise<Resul
   }
 }
 
-/** Takes the folder for this process, or tells who has it. */
-export async function takeLock(dataDir: string): Promise<Lock | { readonly heldBy: Holder }> {
+/** Takes the folder for this process (`command` where it is not `npm start`), or tells who has it. */
+export async function takeLock(
+  dataDir: string,
+  command?: string,
+): Promise<Lock | { readonly heldBy: Holder }> {
   return alone(dataDir, () => {
     const heldBy = holderOf(dataDir);
     if (heldBy) return { heldBy };
     const self = identify(process.pid) ?? { pid: process.pid, start: '' };
     const since = new Date().toISOString();
     const write = (url: string | null): void =>
-      replaceFile(fileOf(dataDir), `${JSON.stringify({ ...self, since, url } satisfies Holder)}\n`);
+      replaceFile(fileOf(dataDir), `${JSON.stringify({ ...self, since, url, command } satisfies Holder)}\n`);
     write(null);
     return { announce: write, release: () => rmSync(fileOf(dataDir), { force: true }) };
   });
 }
 
+function whatHolds({ url, command }: Holder): string {
+  if (command !== undefined) return `\`${command}\` is at work on this folder`;
+  return `Modelarium runs already${url ? ` at ${url}` : ', it is just starting'}`;
+}
+
 /** The calm words about a first start, for whoever comes second. */
 export const describeHolder = (held: Holder): string =>
-  `Modelarium runs already${held.url ? ` at ${held.url}` : ', it is just starting'}: ` +
+  `${whatHolds(held)}: ` +
   `process ${held.pid}, since ${held.since.replace('T', ' ').replace(/\.\d+Z$/, ' UTC')}.`;

@@ -1,10 +1,12 @@
 /** The embedded PostgreSQL: a real server on files of its own, on loopback only. */
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { endProcess, spawnChild } from './child.ts';
 import { postgresBinaries } from './postgres-binaries.ts';
 import { database, endPostgres, openCluster, user } from './postgres-cluster.ts';
 import { freePort } from './port.ts';
+import { processesIn } from './processes-in.ts';
+import { keptSecret } from './secret.ts';
 import { answering, ask, type Service, type ServiceOptions } from './service.ts';
 import { unprivileged } from './unprivileged.ts';
 
@@ -42,6 +44,26 @@ async function isReady(port: number): Promise<boolean> {
   return answer?.[0] === 'R'.charCodeAt(0);
 }
 
+/** The URL of a PostgreSQL that somebody else started on `<dataDir>/postgres`; undefined while none takes connections. */
+export async function runningPostgres(dataDir: string): Promise<string | undefined> {
+  let lines: string[];
+  try {
+    lines = readFileSync(join(dataDir, 'postgres/postmaster.pid'), 'utf8').split('\n');
+  } catch {
+    return undefined;
+  }
+  // PostgreSQL's src/include/utils/pidfile.h: the first line is the pid, the fourth the port.
+  const port = Number(lines[3]);
+  const isOurs = processesIn(join(dataDir, 'postgres'), ['postgres']).some(
+    ({ pid }) => pid === Number(lines[0]),
+  );
+  if (!isOurs || !Number.isInteger(port) || !(await isReady(port))) return undefined;
+  return urlOf(port, keptSecret(join(dataDir, 'postgres.password')));
+}
+
+const urlOf = (port: number, password: string): string =>
+  `postgres://${user}:${password}@127.0.0.1:${port}/${database}`;
+
 /**
  * Starts PostgreSQL on `<dataDir>/postgres`, which is made where it is not there, and waits until it takes
  * connections. The URL is that of database `modelarium`; its user may do everything.
@@ -68,6 +90,5 @@ export async function startPostgres(options: ServiceOptions): Promise<Service> {
     await stop();
     throw error;
   }
-  const url = `postgres://${user}:${cluster.password}@127.0.0.1:${port}/${database}`;
-  return { url, port, child, stop };
+  return { url: urlOf(port, cluster.password), port, child, stop };
 }

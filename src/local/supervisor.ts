@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ConfigError, loadEnvironment } from '../platform/config.ts';
+import { UnfinishedRestoreError } from '../platform/migrate.ts';
 import { prepareDataFolder } from './data-folder.ts';
 import type { SeedDemo } from './demo.ts';
 import { Fleet, type FleetOptions } from './fleet.ts';
@@ -53,6 +54,7 @@ async function migrated(options: SupervisorOptions, databaseUrl: string): Promis
   try {
     await options.migrate(databaseUrl);
   } catch (error) {
+    if (error instanceof UnfinishedRestoreError) throw new LocalError(error.message);
     throw new LocalError(`The database cannot be brought to this version's schema: ${reason(error)}`);
   }
 }

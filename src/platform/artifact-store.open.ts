@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { openLocalStore } from './artifact-store.local.ts';
 import type { ArtifactStore } from './artifact-store.ts';
-import { s3PlaceOf, type Config } from './config.ts';
+import { s3PlaceOf, type StoreConfig } from './config.ts';
 
 export interface StoreOptions {
   /** Whose store it is: it keeps the id, and nobody else can use it. */
@@ -16,7 +16,7 @@ export interface StoreOptions {
  * @throws Error when it belongs to another database, or cannot be used.
  */
 export async function openStore(
-  config: Config,
+  config: StoreConfig,
   { databaseId, onFault }: StoreOptions,
 ): Promise<ArtifactStore> {
   const shared = { hostId: config.HOST_ID, databaseId, reserveBytes: config.DISK_RESERVE_BYTES };
@@ -37,7 +37,7 @@ export async function openStore(
   });
 }
 
-function credentialsOf({ AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN }: Config) {
+function credentialsOf({ AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN }: StoreConfig) {
   if (AWS_ACCESS_KEY_ID === undefined || AWS_SECRET_ACCESS_KEY === undefined) return undefined;
   return {
     accessKeyId: AWS_ACCESS_KEY_ID,

@@ -173,11 +173,15 @@ export const environment = z.object({
 
 type Environment = z.infer<typeof environment>;
 
-export interface Config extends Environment {
-  readonly DATABASE_URL: string;
-  readonly REDIS_URL: string;
+/** What is needed to get at the artifacts. */
+export interface StoreConfig extends Environment {
   readonly ARTIFACT_STORE: string;
   readonly HOST_ID: string;
+}
+
+export interface Config extends StoreConfig {
+  readonly DATABASE_URL: string;
+  readonly REDIS_URL: string;
 }
 
 /** A variable that is wrong or missing; the message names each, with what was expected and found. */
@@ -221,16 +225,25 @@ function placeOf({ DATA_DIR, ARTIFACT_STORE = resolve(DATA_DIR, 'artifacts') }: 
 }
 
 /**
- * The configuration of an api or a worker.
- * @throws ConfigError naming every variable that is wrong or missing.
+ * The configuration of a command that works on stored data: whether a database is named there, it sees to itself.
+ * @throws ConfigError naming every variable that is wrong.
  */
-export function loadConfig(source: NodeJS.ProcessEnv = process.env): Config {
+export function loadStoreConfig(source: NodeJS.ProcessEnv = process.env): StoreConfig {
   const env = loadEnvironment(source);
   if ((env.AWS_ACCESS_KEY_ID === undefined) !== (env.AWS_SECRET_ACCESS_KEY === undefined)) {
     throw new ConfigError(
       'Configuration:\n  AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY: expected both or none, found one',
     );
   }
+  return { ...env, ARTIFACT_STORE: placeOf(env), HOST_ID: hostIdOf(env) };
+}
+
+/**
+ * The configuration of an api or a worker.
+ * @throws ConfigError naming every variable that is wrong or missing.
+ */
+export function loadConfig(source: NodeJS.ProcessEnv = process.env): Config {
+  const env = loadStoreConfig(source);
   const missing = (['DATABASE_URL', 'REDIS_URL'] as const).filter((name) => !env[name]);
   if (missing.length > 0) {
     throw new ConfigError(
@@ -242,7 +255,5 @@ export function loadConfig(source: NodeJS.ProcessEnv = process.env): Config {
     ...env,
     DATABASE_URL: env.DATABASE_URL as string,
     REDIS_URL: env.REDIS_URL as string,
-    ARTIFACT_STORE: placeOf(env),
-    HOST_ID: hostIdOf(env),
   };
 }

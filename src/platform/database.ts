@@ -1,6 +1,10 @@
-/** The only importer of pg. */
+/** The only importer of pg and of what streams through it. */
+import { Socket } from 'node:net';
+import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { CamelCasePlugin, Kysely, PostgresDialect, type Transaction } from 'kysely';
 import pg from 'pg';
+import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
 import type { DB } from './database.generated.ts';
 
 /** Either the pool or a transaction: statements take it first, so that a transaction passes through. */
@@ -62,26 +66,38 @@ export function openDatabase(options: DatabaseOptions): Database {
   };
 }
 
-/** One connection by itself, for what belongs to a connection: locks, and what others notify it of. */
+/** One connection by itself, for what belongs to a connection: locks, what others notify it of, COPY. */
 export interface Session {
   query(text: string, values?: readonly unknown[]): Promise<Record<string, unknown>[]>;
+  /**
+   * `COPY … TO STDOUT`, whose bytes `take` reads to their end at its own pace. Answers how many rows there were; after a
+   * failure the session is over.
+   */
+  copyOut(text: string, take: (bytes: Readable) => Promise<void>): Promise<number>;
+  /** `COPY … FROM STDIN`. Answers how many rows there were; after a failure the session is over. */
+  copyIn(text: string, bytes: Readable): Promise<number>;
   close(): Promise<void>;
 }
 
 export interface SessionOptions {
   readonly url: string;
-  readonly onNotification: (payload: string) => void;
+  /** What PostgreSQL shows of it; `modelarium` where nothing is said. */
+  readonly name?: string;
+  readonly onNotification?: (payload: string) => void;
   /** It is gone, with all that belonged to it. */
   readonly onLost: (error: Error | null) => void;
 }
 
 /** @throws Error when PostgreSQL cannot be reached. */
-export async function openSession({ url, onNotification, onLost }: SessionOptions): Promise<Session> {
+export async function openSession(options: SessionOptions): Promise<Session> {
+  const { url, name = 'modelarium', onNotification, onLost } = options;
+  const socket = new Socket();
   const client = new pg.Client({
     connectionString: url,
     connectionTimeoutMillis: 5_000,
     keepAlive: true,
-    application_name: 'modelarium',
+    application_name: name,
+    stream: () => socket,
   });
   let isOver = false;
   const over = (error: Error | null): void => {
@@ -91,13 +107,49 @@ export async function openSession({ url, onNotification, onLost }: SessionOption
   };
   client.on('error', over);
   client.on('end', () => over(null));
-  client.on('notification', ({ payload }) => onNotification(payload ?? ''));
+  client.on('notification', ({ payload }) => onNotification?.(payload ?? ''));
   await client.connect();
-  return {
-    query: async (text, values = []) => (await client.query(text, [...values])).rows,
-    close: async () => {
+  // pg wants one at a time, and will not put them in a row itself any more one day.
+  let last: Promise<unknown> = Promise.resolve();
+  const inTurn = <T>(work: () => Promise<T>): Promise<T> => {
+    const turn = last.then(work, work);
+    last = turn.catch(() => undefined);
+    return turn;
+  };
+  /** Half a COPY cannot be taken back: PostgreSQL rolls back what a connection was at that goes away. */
+  const orEnd = async (work: () => Promise<number>): Promise<number> => {
+    try {
+      return await work();
+    } catch (error) {
       isOver = true;
-      await client.end();
+      socket.destroy();
+      throw error;
+    }
+  };
+  return {
+    copyOut: (text, take) =>
+      inTurn(() =>
+        orEnd(async () => {
+          const copy = client.query(copyTo(text));
+          await take(copy);
+          // The last byte comes before the count.
+          await client.query('select');
+          return copy.rowCount;
+        }),
+      ),
+    copyIn: (text, bytes) =>
+      inTurn(() =>
+        orEnd(async () => {
+          const copy = client.query(copyFrom(text));
+          await pipeline(bytes, copy);
+          return copy.rowCount;
+        }),
+      ),
+    query: (text, values = []) => inTurn(async () => (await client.query(text, [...values])).rows),
+    close: async () => {
+      const wasOver = isOver;
+      isOver = true;
+      if (!wasOver) await client.end();
     },
   };
 }

@@ -26,6 +26,12 @@ export interface Locks {
   close(): Promise<void>;
 }
 
+/**
+ * Who reads all bytes that rows refer to has this one, shared with others who do; whoever frees bytes takes it alone, or
+ * leaves that for later. In PostgreSQL it is `hashtextextended(key, 0)`, as all of these are.
+ */
+export const KEPT_BYTES_LOCK = 'kept bytes';
+
 const CHANNEL = 'modelarium_lock';
 const AGAIN_MS = 100;
 

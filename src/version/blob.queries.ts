@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import type { Db } from '../platform/database.ts';
+import { KEPT_BYTES_LOCK } from '../platform/locks.ts';
 
 /** A digest that versions let go of, and how many of their uploaded files had it. */
 export interface Released {
@@ -81,6 +82,16 @@ export async function shareBlobs(
  */
 export async function confirmTransaction(tx: Db): Promise<void> {
   await sql`select`.execute(tx);
+}
+
+/**
+ * Whether bytes may be freed until the transaction ends: not while a backup or a verification reads what rows refer to,
+ * nor while somebody else frees some.
+ */
+export async function mayFree(db: Db): Promise<boolean> {
+  const { rows } = await sql<{ may: boolean }>`
+    select pg_try_advisory_xact_lock(hashtextextended(${KEPT_BYTES_LOCK}, 0)) as may`.execute(db);
+  return rows[0]?.may === true;
 }
 
 /** Locks one blob; false when it is gone. */

@@ -29,9 +29,13 @@ export async function keepFiles<T>(
   }
 }
 
-/** Deletes bytes unless a version holds them; the row's lock keeps an upload of the same bytes waiting. */
+/**
+ * Deletes bytes unless a version holds them; the row's lock keeps an upload of the same bytes waiting. What may not be
+ * freed now is left to the sweep.
+ */
 export async function freeBlob(platform: Platform, digest: string): Promise<boolean> {
   return platform.database.db.transaction().execute(async (tx) => {
+    if (!(await queries.mayFree(tx))) return false;
     if (!(await queries.lockBlob(tx, digest))) return false;
     if (!(await queries.deleteFreeBlob(tx, digest))) return false;
     await platform.store.removeMany([digest], () => queries.confirmTransaction(tx));
@@ -43,13 +47,14 @@ const BATCH = 1_000;
 
 /**
  * Frees bytes that nobody has held for ARTIFACT_GRACE_SECONDS, batch after batch. An upload of the same bytes waits while
- * its batch is being freed, and stores them anew then.
+ * its batch is being freed, and stores them anew then. While a backup runs it leaves everything to a later turn.
  * @returns how many.
  */
 export async function sweepBlobs(platform: Platform): Promise<number> {
   const { database, store, config } = platform;
   for (let freed = 0; ;) {
     const { looked, free } = await database.db.transaction().execute(async (tx) => {
+      if (!(await queries.mayFree(tx))) return { looked: 0, free: [] };
       const taken = await queries.takeFree(tx, config.ARTIFACT_GRACE_SECONDS, BATCH);
       await store.removeMany(taken.free, () => queries.confirmTransaction(tx));
       return taken;

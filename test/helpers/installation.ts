@@ -57,6 +57,8 @@ export class Installation {
   readonly redisUrl = inject('redisUrl');
   readonly redisPrefix: string;
   readonly artifactStore: string;
+  /** What the api and the worker are started with, and commands on the same data may be. */
+  readonly environment: NodeJS.ProcessEnv;
   readonly #database: string;
 
   constructor({ env = {}, adminToken, workers = 1, apis = 1 }: InstallationOptions) {
@@ -83,6 +85,7 @@ export class Installation {
       OVERLOAD_WAIT_MS: '10000',
       ...env,
     };
+    this.environment = environment;
     if (adminToken !== undefined) {
       environment['ADMIN_TOKEN_FILE'] = join(this.dataDir, 'admin-token');
       writeFileSync(environment['ADMIN_TOKEN_FILE'], `${adminToken}\n`, { mode: 0o600 });
@@ -103,10 +106,18 @@ export class Installation {
   }
 
   async start(): Promise<void> {
-    const template = inject('templateDatabase');
+    await this.createDatabase(inject('templateDatabase'));
+    await this.startPrograms();
+  }
+
+  /** Without a template it holds nothing, no tables either. */
+  async createDatabase(template = 'template1'): Promise<void> {
     await asAdministrator((db) =>
       sql`CREATE DATABASE ${sql.id(this.#database)} TEMPLATE ${sql.id(template)}`.execute(db),
     );
+  }
+
+  async startPrograms(): Promise<void> {
     await Promise.all([...this.apis, ...this.workers].map((program) => program.start()));
   }
 

@@ -24,9 +24,9 @@ export class Session {
   #printed = '';
   readonly #waiting = new Set<() => void>();
 
-  constructor(file: string, env: NodeJS.ProcessEnv) {
+  constructor(file: string, env: NodeJS.ProcessEnv, args: readonly string[] = []) {
     const { DATABASE_URL: _, REDIS_URL: __, PORT: ___, ...surroundings } = process.env;
-    this.process = spawn(process.execPath, [file], {
+    this.process = spawn(process.execPath, [file, ...args], {
       env: { ...surroundings, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
