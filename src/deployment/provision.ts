@@ -8,6 +8,7 @@ import { DomainError } from '../platform/errors.ts';
 import type { Platform } from '../platform/platform.ts';
 import { signal } from '../platform/process-identity.ts';
 import type { ReplicaKeeper } from '../replica/keeper.ts';
+import { isHopeless } from '../replica/replica.state.ts';
 import { drainReplicas, listReplicas, type ReplicaRow } from '../replica/replica.queries.ts';
 import * as queries from './deployment.queries.ts';
 import { readyOf } from './deployment.state.ts';
@@ -70,8 +71,7 @@ function stageOf(replicas: readonly ReplicaRow[]): string {
 function giveUpOn(replicas: readonly ReplicaRow[]): void {
   for (const { state, exitReason, restarts } of replicas) {
     if (state !== 'BACKING_OFF' || exitReason === null) continue;
-    // A model that does not load will not load the next time either.
-    if (exitReason.startsWith('The model could not be') || restarts >= MAX_RESTARTS) {
+    if (isHopeless(exitReason) || restarts >= MAX_RESTARTS) {
       throw new ProvisioningError(exitReason, 'Undeploy it, mend the cause, and deploy it again.');
     }
   }

@@ -10,3 +10,10 @@ export const REPLACED = 0;
 
 /** The host of replicas that are not ours: any worker may look after them. */
 export const EXTERNAL_HOST = 'external';
+
+const hopeless = [/^The model could not be /, / serves something else: /];
+
+/** Whether a start that ended for this reason will end so the next time: a model that does not load never will. */
+export function isHopeless(exitReason: string): boolean {
+  return hopeless.some((pattern) => pattern.test(exitReason));
+}
