@@ -250,6 +250,19 @@ export const DeploymentConnection = builder.connectionObject(
   { name: 'DeploymentEdge', description: 'A deployment in a page.' },
 );
 
+export const LoggingInput = builder.inputType('PredictionLoggingInput', {
+  description: 'How to log predictions; what is not given stays as it is, or is the default.',
+  fields: (t) => ({
+    sampleRate: t.float({
+      description: 'Share of the requests whose inputs and outputs are kept, 0 to 1. Default: 1.',
+    }),
+    redact: t.stringList({
+      description:
+        'Columns (inputs, where the version names no columns) whose values are not written down. Default: none.',
+    }),
+    retentionDays: t.int({ description: 'Days that predictions stay: 1, 7, 30, 90 or 365. Default: 30.' }),
+  }),
+});
 const CreateDeploymentInput = builder.inputType('CreateDeploymentInput', {
   description: 'A new deployment.',
   fields: (t) => ({
@@ -270,6 +283,7 @@ const CreateDeploymentInput = builder.inputType('CreateDeploymentInput', {
       defaultValue: 'FAIL',
       description: 'What becomes of an answer with NaN or an infinity.',
     }),
+    logging: t.field({ type: LoggingInput, description: 'How its predictions are logged.' }),
   }),
 });
 const UndeployInput = builder.inputType('UndeployInput', {
@@ -294,6 +308,7 @@ builder.mutationFields((t) => ({
         replicas: input.replicas ?? 1,
         threads: input.threads ?? 1,
         invalidOutputs: input.invalidOutputs ?? 'FAIL',
+        logging: input.logging ?? {},
       }),
   }),
   undeploy: t.field({

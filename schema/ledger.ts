@@ -34,6 +34,8 @@ const told: Record<TypeOfEvent, string> = {
   ALIAS_UNPROTECTED: 'From here on, moving an alias needs AUTHOR.',
   ALIAS_DELETED: 'An alias was deleted.',
   DEPLOYMENT_CREATED: 'A deployment was asked for.',
+  DEPLOYMENT_UPDATED:
+    'How the predictions of a deployment are logged was changed; the data tell from what to what.',
   DEPLOYMENT_PROVISIONING: 'The replicas of a deployment are being started.',
   DEPLOYMENT_LIVE: 'Every wanted replica of a deployment is ready.',
   DEPLOYMENT_DEGRADED: 'Fewer replicas of a deployment are ready than wanted.',

@@ -17,6 +17,7 @@ import { holdVersion } from '../version/version.queries.ts';
 import { provisionJob, stopJob } from './deployment.jobs.ts';
 import * as queries from './deployment.queries.ts';
 import { deploymentEvent, type ArmRecord, type DeploymentRecord } from './deployment.events.ts';
+import { checkLogging, defaultLogging, loggingColumns, type GivenLogging } from './logging.ts';
 import { enter } from './transition.ts';
 import { isStoppable, stoppable } from './deployment.state.ts';
 
@@ -33,6 +34,7 @@ export interface CreateDeployment {
   readonly replicas: number;
   readonly threads: number;
   readonly invalidOutputs: InvalidOutputPolicy;
+  readonly logging: GivenLogging;
 }
 
 /**
@@ -96,6 +98,7 @@ async function insert(
     if (version.archivedAt) {
       throw new ConflictError(`Version ${version.number} is archived.`, 'archived', 'Unarchive it first.');
     }
+    const logging = checkLogging(input.logging, defaultLogging, version.signature ? [version.signature] : []);
     const operation = await beginOperation(tx, viewer, {
       projectId,
       kind: provisionJob.name,
@@ -110,6 +113,8 @@ async function insert(
       desiredReplicas: input.replicas,
       threads: input.threads,
       invalidOutputs: input.invalidOutputs,
+      ...loggingColumns(logging),
+      logRetentionDaysUsed: [logging.retentionDays],
       operationId: operation.id,
       createdByName: viewer.name,
       createdByKind: viewer.kind,

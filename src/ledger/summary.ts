@@ -112,6 +112,7 @@ const sentences: Record<LedgerEventType, Sentence> = {
   ALIAS_UNPROTECTED: (by, data) => `${by} unprotected ${alias(data)}`,
   ALIAS_DELETED: (by, data) => `${by} deleted ${alias(data)}`,
   DEPLOYMENT_CREATED: (by, data) => `${by} created ${thing('deployment', data)}${served(data)}`,
+  DEPLOYMENT_UPDATED: (by, data) => `${by} changed ${thing('deployment', data)}`,
   DEPLOYMENT_PROVISIONING: (_by, data) => `${deployment(data)} is starting`,
   DEPLOYMENT_LIVE: (_by, data) => `${deployment(data)} is live`,
   DEPLOYMENT_DEGRADED: (_by, data) => `${deployment(data)} is degraded${because(data)}`,

@@ -135,6 +135,12 @@ export const environment = z.object({
   PREDICT_TIMEOUT_MS: integer(30_000, 1, 3_600_000).describe(
     'Longest a prediction may take where the caller says nothing, in milliseconds.',
   ),
+  PREDICTION_LOG_PER_SECOND: integer(1_000, 0, 100_000).describe(
+    'Most requests a second that one api writes to the prediction log; of more, an unbiased sample is kept and the rest counted. 0: none.',
+  ),
+  PREDICTION_LOG_BYTES_PER_SECOND: integer(8 * 1024 ** 2, 1024, 1024 ** 3).describe(
+    'Most bytes of inputs and answers a second that one api writes to the prediction log; beyond that as above.',
+  ),
   INGEST_TIMEOUT_SECONDS: integer(300, 1, 86_400).describe(
     'Longest the reading of an uploaded model may take, in seconds.',
   ),

@@ -65,6 +65,10 @@ export interface Deployment {
   desiredReplicas: number;
   id: string;
   invalidOutputs: Generated<import('./database.types.ts').InvalidOutputPolicy>;
+  logRedact: Generated<string[]>;
+  logRetentionDays: Generated<number>;
+  logRetentionDaysUsed: Generated<number[]>;
+  logSampleRate: Generated<number>;
   name: string;
   operationId: string | null;
   projectId: string;
@@ -72,6 +76,17 @@ export interface Deployment {
   stateReason: string | null;
   target: Generated<string>;
   threads: Generated<number>;
+}
+
+export interface IdempotencyKey {
+  answer: Buffer | null;
+  askedAt: Timestamp;
+  deploymentId: string;
+  digest: Buffer;
+  expiresAt: Timestamp;
+  key: string;
+  leaseUntil: Timestamp;
+  owner: string;
 }
 
 export interface Installation {
@@ -140,6 +155,31 @@ export interface OperationLog {
   line: string;
   operationId: string;
   sequence: number;
+}
+
+export interface Prediction {
+  answerLabels: string[] | null;
+  answerNumbers: number[] | null;
+  arm: string;
+  at: Timestamp;
+  deploymentId: string;
+  error: string | null;
+  inputs: Buffer | null;
+  labels: import('./database.types.ts').JsonColumn<import('./database.types.ts').TagRecord[]> | null;
+  latencyMs: number;
+  outputs: Buffer | null;
+  payload: import('./database.types.ts').PredictionPayload;
+  redacted: string[] | null;
+  requestId: string;
+  retentionDays: number;
+  rows: number;
+  versionId: string;
+  weight: number;
+}
+
+export interface PredictionDrop {
+  deploymentId: string;
+  dropped: import('./database.types.ts').Int8;
 }
 
 export interface Project {
@@ -278,12 +318,15 @@ export interface DB {
   blob: Blob;
   blobCandidate: BlobCandidate;
   deployment: Deployment;
+  idempotencyKey: IdempotencyKey;
   installation: Installation;
   ledgerCounter: LedgerCounter;
   ledgerEvent: LedgerEvent;
   model: Model;
   operation: Operation;
   operationLog: OperationLog;
+  prediction: Prediction;
+  predictionDrop: PredictionDrop;
   project: Project;
   projectBlob: ProjectBlob;
   projectStorage: ProjectStorage;
