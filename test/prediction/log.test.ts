@@ -174,26 +174,32 @@ describe('predictions', () => {
   });
 
   test('filters', async () => {
-    const deployment = await deployed('filtered');
-    const labels = [{ key: 'campaign', value: 'spring' }];
-    const { requestId } = await predict(stack, { deployment, rows: [patient], labels });
-    const { requestId: plain } = await predict(stack, { deployment, rows: [patient] });
-    await untilLogged(stack, deployment, 2);
+    const deployment = await idOf('paged');
+    const labels = [
+      { key: 'test', value: 'filters' },
+      { key: 'campaign', value: 'spring' },
+    ];
+    const input = { deployment, rows: [patient] };
+    const { requestId: spring } = await predict(stack, { ...input, labels });
+    const { requestId: plain } = await predict(stack, { ...input, labels: [labels[0]] });
+    const [label] = labels;
+    await untilLogged(stack, deployment, 2, { filter: { label } });
     const found = async (filter: Row): Promise<string[]> =>
       (await predictionsOf(stack, deployment, { filter })).edges.map(({ node }) => node.requestId);
-    expect(await found({ label: labels[0] })).toEqual([requestId]);
+    expect(await found({ label: labels[1] })).toEqual([spring]);
     expect(await found({ label: { key: 'campaign', value: 'autumn' } })).toEqual([]);
-    expect(await found({ arm: 'stable', version, failed: false })).toEqual([plain, requestId]);
-    expect(await found({ arm: 'candidate' })).toEqual([]);
-    expect(await found({ slowerThanMs: 0 })).toHaveLength(2);
-    expect(await found({ slowerThanMs: 1e9 })).toEqual([]);
+    expect(await found({ label, arm: 'stable', version, failed: false })).toEqual([plain, spring]);
+    expect(await found({ label, arm: 'candidate' })).toEqual([]);
+    expect(await found({ label, failed: true })).toEqual([]);
+    expect(await found({ label, slowerThanMs: 0 })).toHaveLength(2);
+    expect(await found({ label, slowerThanMs: 1e9 })).toEqual([]);
     const query = `query ($id: ID!) { node(id: $id) { ... on Deployment { predictions(after: "WyJhIiwiMSJd") { pageInfo { endCursor } } } } }`;
     const { body } = await stack.gql(query, { id: deployment });
     expect(body.errors?.[0]?.extensions?.['code']).toBe('VALIDATION');
   });
 
   test('behind a filter that lets nothing pass a page ends all the same, and the next one goes on from there', async () => {
-    const deployment = await deployed('many');
+    const deployment = await idOf('paged');
     const { rows } = await predict(stack, {
       deployment,
       rows: [patient],
@@ -248,9 +254,17 @@ describe('logging', () => {
     expect(found).toEqual({ secret: false, other: true });
   });
 
-  test('sampleRate 0 keeps what a later outcome needs, and no payload', async () => {
-    const deployment = await deployed('unsampled', { sampleRate: 0 });
-    const { rows } = await predict(stack, { deployment, rows: [patient] });
+  test('updateDeployment changes it from then on, and the ledger tells', async () => {
+    const deployment = await idOf('redacted');
+    const [before] = await untilLogged(stack, deployment, 2);
+    const logging = { sampleRate: 0, retentionDays: 7 };
+    const update = `mutation ($input: UpdateDeploymentInput!) { updateDeployment(input: $input) { ... on Deployment { id logging { sampleRate redact retentionDays } } } }`;
+    const from = { sampleRate: 1, redact: ['mean radius'], retentionDays: 30 };
+    expect(await stack.data(update, { input: { deployment: 'test/redacted', logging } })).toEqual({
+      updateDeployment: { id: deployment, logging: { ...from, ...logging } },
+    });
+    const { requestId, rows } = await predict(stack, { deployment, rows: [patient] });
+    // What a later outcome needs is kept, and no payload.
     expect(await loggedBy(stack, rows[0]!.predictionId)).toMatchObject({
       payload: 'NOT_SAMPLED',
       inputs: null,
@@ -258,33 +272,17 @@ describe('logging', () => {
       label: rows[0]!.label,
       probability: rows[0]!.probability,
     });
-  });
-
-  test('updateDeployment changes it from then on, and the ledger tells', async () => {
-    const deployment = await deployed('changed');
-    const before = await predict(stack, { deployment, rows: [patient] });
-    await loggedBy(stack, before.rows[0]!.predictionId);
-    const logging = { redact: ['mean radius'], retentionDays: 7 };
-    const update = `mutation ($input: UpdateDeploymentInput!) { updateDeployment(input: $input) { ... on Deployment { id logging { sampleRate redact retentionDays } } } }`;
-    expect(await stack.data(update, { input: { deployment: 'test/changed', logging } })).toEqual({
-      updateDeployment: { id: deployment, logging: { ...logging, sampleRate: 1 } },
-    });
-    const after = await predict(stack, { deployment, rows: [patient] });
-    const logged = await loggedBy(stack, after.rows[0]!.predictionId);
-    expect(logged.inputs).not.toHaveProperty('mean radius');
     // Of both retentions, in one list.
-    expect((await untilLogged(stack, deployment, 2)).map(({ requestId }) => requestId)).toEqual([
-      after.requestId,
-      before.requestId,
-    ]);
+    const all = await untilLogged(stack, deployment, 3);
+    expect(all.map((each) => each.requestId)).toEqual([requestId, before!.requestId, before!.requestId]);
     const { project } = await stack.data<{ project: { ledger: { edges: { node: Row }[] } } }>(
       'query ($id: ID!) { project(name: "test") { ledger(first: 1, subject: $id) { edges { node { type summary data } } } } }',
       { id: deployment },
     );
     expect(project.ledger.edges[0]!.node).toMatchObject({
       type: 'DEPLOYMENT_UPDATED',
-      summary: 'local changed deployment changed.',
-      data: { state: 'LIVE', logging: { from: { redact: [], retentionDays: 30 }, to: logging } },
+      summary: 'local changed deployment redacted.',
+      data: { state: 'LIVE', logging: { from, to: { ...from, ...logging } } },
     });
   });
 
