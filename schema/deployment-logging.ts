@@ -1,7 +1,6 @@
 /** How predictions of a deployment are logged. */
-import { loggingOf, type GivenLogging } from '#src/deployment/logging.ts';
-import { updateDeployment } from '#src/deployment/update.ts';
 import type { Deployment } from '#src/deployment/deployment.ts';
+import { updateDeployment } from '#src/deployment/update.ts';
 import { builder } from './builder.ts';
 import { DeploymentType, LoggingInput } from './deployment.ts';
 import { expected } from './errors.ts';
@@ -60,7 +59,7 @@ builder.mutationField('updateDeployment', (t) =>
     resolve: (_root, { input }, { platform, viewer }) =>
       updateDeployment(platform, viewer, {
         deployment: refOf(['deployment'], 'Deployment', input.deployment),
-        logging: (input.logging as GivenLogging | null | undefined) ?? null,
+        logging: input.logging ?? null,
       }),
   }),
 );

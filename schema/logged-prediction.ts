@@ -29,7 +29,7 @@ const PayloadEnum = builder.enumType('PredictionPayload', {
         description: {
           LOGGED: 'They were.',
           NOT_SAMPLED: "The request was not in the deployment's sample (`logging.sampleRate`).",
-          TOO_LARGE: 'They were too large (an eighth of half of PREDICTION_LOG_BYTES_PER_SECOND).',
+          TOO_LARGE: 'They were larger than a sixteenth of PREDICTION_LOG_BYTES_PER_SECOND.',
         }[payload],
       },
     ]),

@@ -6,7 +6,7 @@ import { suggestion } from '../text/nearest.ts';
 import type { DeploymentRow } from './deployment.queries.ts';
 
 /** Days that a logged prediction may stay: each has partitions of its own. */
-export const retentions = [1, 7, 30, 90, 365] as const;
+const retentions = [1, 7, 30, 90, 365] as const;
 
 export interface Logging {
   /** Share of the requests whose inputs and outputs are kept, 0 to 1. */

@@ -29,7 +29,7 @@ function digest(hash: Hash, value: unknown): void {
       digest(hash, item);
     }
   } else {
-    const text = typeof value === 'string' ? value : String(value as number | boolean | bigint);
+    const text = typeof value === 'string' ? value : String(value);
     hash.update(`${typeof value}${Buffer.byteLength(text)};${text}`);
   }
 }

@@ -126,8 +126,8 @@ class BufferedLog implements PredictionLog {
     const rows: Encoded[] = [];
     for (const [index, { item }] of taken.kept.entries()) {
       if (index % AT_ONCE === AT_ONCE - 1) await setImmediate();
-      const settings = this.#settings.get(item.entry.deploymentId);
-      if (settings) rows.push(encode(item, settings));
+      const row = this.#encode(item);
+      if (row) rows.push(row);
     }
     try {
       await insertPredictions(db, rows, dropped);
@@ -138,11 +138,29 @@ class BufferedLog implements PredictionLog {
     }
   }
 
+  /** What cannot be told as a row takes no other with it. */
+  #encode(waiting: Waiting): Encoded | undefined {
+    const { deploymentId } = waiting.entry;
+    const settings = this.#settings.get(deploymentId);
+    if (!settings) return undefined;
+    try {
+      return encode(waiting, settings);
+    } catch (error) {
+      this.#drop(deploymentId, 1);
+      this.#complain(error);
+      return undefined;
+    }
+  }
+
   #failed(error: unknown, taken: Taken<Waiting>, dropped: ReadonlyMap<string, number>): void {
     for (const [id, count] of dropped) this.#drop(id, count);
     this.#failures = isDatabaseAway(error) ? 0 : this.#failures + 1;
     if (this.#failures < MOST_FAILURES) this.#sample.putBack(taken);
     else for (const { item } of taken.kept) this.#drop(item.entry.deploymentId, 1);
+    this.#complain(error);
+  }
+
+  #complain(error: unknown): void {
     if (Date.now() - this.#complained < COMPLAIN_MS) return;
     this.#complained = Date.now();
     this.#platform.logger.warn(

@@ -4,7 +4,7 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { breastCancerColumns, breastCancerSignature, fixtureFile } from '#test/helpers/models.ts';
 import { pagesOf, pageFields } from '#test/helpers/pages.ts';
 import { predict, refusal } from '#test/helpers/predict.ts';
-import { attempt, issueOf, refused } from '#test/helpers/registry.ts';
+import { issueOf, refused } from '#test/helpers/registry.ts';
 import { startStack, type Stack } from '#test/helpers/stack.ts';
 import { createDeployment, deploymentIn } from '#test/helpers/work.ts';
 import { rowsOf } from '#test/fault/stack-facts.ts';
@@ -292,12 +292,11 @@ describe('logging', () => {
     [{ retentionDays: 31 }, ['logging', 'retentionDays'], '1, 7, 30, 90 or 365 days', '31'],
   ])('%j is refused', async (logging, path, expected, found) => {
     const input = { project: 'test', name: 'refused', version, logging };
-    for (const refusal of [
-      await refused(stack, 'createDeployment', input),
-      await attempt(stack, 'updateDeployment', { deployment: 'test/told', logging }),
-    ]) {
-      const issue = issueOf('refusal' in refusal ? refusal.refusal : (refusal as never));
-      expect(issue).toMatchObject({ path, expected, found });
+    for (const [field, place] of [
+      ['createDeployment', input],
+      ['updateDeployment', { deployment: 'test/told', logging }],
+    ] as const) {
+      expect(issueOf(await refused(stack, field, place))).toMatchObject({ path, expected, found });
     }
   });
 });

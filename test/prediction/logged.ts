@@ -20,7 +20,7 @@ export interface Logged {
   readonly outputs: Readonly<Record<string, unknown>> | null;
 }
 
-export const loggedFields =
+const loggedFields =
   'id requestId row arm at latencyMs error label probability value labels { key value } payload inputs outputs';
 
 /** A prediction by its id, once it is in the log. */
