@@ -29,7 +29,8 @@ function digest(hash: Hash, value: unknown): void {
       digest(hash, item);
     }
   } else {
-    const text = typeof value === 'string' ? value : String(value);
+    const text =
+      typeof value === 'string' ? value : typeof value === 'bigint' ? String(value) : JSON.stringify(value);
     hash.update(`${typeof value}${Buffer.byteLength(text)};${text}`);
   }
 }

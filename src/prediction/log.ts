@@ -164,7 +164,8 @@ class BufferedLog implements PredictionLog {
     if (Date.now() - this.#complained < COMPLAIN_MS) return;
     this.#complained = Date.now();
     this.#platform.logger.warn(
-      { err: error },
+      // Not the error itself: PostgreSQL's may quote the row.
+      { reason: error instanceof Error ? error.message : String(error) },
       'predictions could not be logged; they are kept as far as there is room',
     );
   }
