@@ -13,6 +13,8 @@ import type { Config } from '#src/platform/config.ts';
 import { newId } from '#src/platform/id.ts';
 import type { Logger } from '#src/platform/logger.ts';
 import { openRedis } from '#src/platform/redis.ts';
+import { IdempotentPredictor } from '#src/prediction/idempotency.ts';
+import { openPredictionLog } from '#src/prediction/log.ts';
 import { Predictor } from '#src/prediction/prediction.ts';
 import type { Services } from './context.ts';
 import { openExecution, type Execution } from './execution.ts';
@@ -68,7 +70,8 @@ export async function openApi(config: Config, logger: Logger): Promise<Api> {
   const routes = new RouteTable(platform, feed);
   await routes.load(null);
   const authenticator = openAuthenticator(platform);
-  const predictor = new Predictor(routes, recorder, config);
+  const log = openPredictionLog(platform, config);
+  const predictor = new IdempotentPredictor(platform, new Predictor(routes, recorder, log, config));
   const services: Services = { platform, authenticator, predictor, live, tails, feed };
   const execution = openExecution(services, renderPage);
   const server = createServer({ keepAliveTimeout: 65_000, requestTimeout: 0 }, handler(services, execution));
@@ -85,6 +88,7 @@ export async function openApi(config: Config, logger: Logger): Promise<Api> {
       stopWatching();
       await Promise.all([closeServer(server), door.close()]);
       await recorder.close();
+      await log.close();
       await live.close();
       await tails.close();
       feed.close();

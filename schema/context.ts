@@ -15,7 +15,10 @@ import type { Operation } from '#src/operation/operation.ts';
 import { findOperations } from '#src/operation/operation.queries.ts';
 import { isId } from '#src/platform/id.ts';
 import type { Platform } from '#src/platform/platform.ts';
-import type { Predictor } from '#src/prediction/prediction.ts';
+import type { IdempotentPredictor } from '#src/prediction/idempotency.ts';
+import { findPredictions, type LoggedRequest } from '#src/prediction/logged.queries.ts';
+import { listDropped } from '#src/prediction/log.queries.ts';
+import { listPayloads, type Payload } from '#src/prediction/logged.ts';
 import type { Project } from '#src/project/project.ts';
 import { findProjects } from '#src/project/project.queries.ts';
 import { listReplicas, type ReplicaRow } from '#src/replica/replica.queries.ts';
@@ -33,7 +36,7 @@ export const MOST_CHILDREN = 100;
 export interface Services {
   readonly platform: Platform;
   readonly authenticator: Authenticator;
-  readonly predictor: Predictor;
+  readonly predictor: IdempotentPredictor;
   readonly live: LiveMetrics;
   readonly tails: LedgerTails;
   readonly feed: ChangeFeed;
@@ -52,6 +55,9 @@ export class Loaders {
   #operation?: DataLoader<string, Operation | undefined>;
   #deployment?: DataLoader<string, Deployment | undefined>;
   #ledgerEvent?: DataLoader<string, LedgerEvent | undefined>;
+  #predictionRequest?: DataLoader<string, LoggedRequest | undefined>;
+  #payload?: DataLoader<string, Payload[]>;
+  #dropped?: DataLoader<string, { dropped: bigint }[]>;
   #artifacts?: DataLoader<string, Artifact[]>;
   #inspections?: DataLoader<string, InspectionRow[]>;
   #stored?: DataLoader<string, { bytes: bigint }[]>;
@@ -129,6 +135,27 @@ export class Loaders {
     return (this.#ledgerEvent ??= this.#byId(
       (ids) => findEvents(this.#platform.db, ids),
       (row) => row.projectId,
+    ));
+  }
+  /** By the id of a request. */
+  get predictionRequest(): DataLoader<string, LoggedRequest | undefined> {
+    return (this.#predictionRequest ??= this.#byId(
+      (ids) => findPredictions(this.#platform.db, ids),
+      (row) => row.projectId,
+    ));
+  }
+  /** By the id of a request: its tensors, or none. For whoever may read the request. */
+  get payload(): DataLoader<string, Payload[]> {
+    return (this.#payload ??= this.#grouped(
+      (ids) => listPayloads(this.#platform, ids),
+      (payload) => payload.requestId,
+    ));
+  }
+  /** By deployment: one, or none. */
+  get dropped(): DataLoader<string, { dropped: bigint }[]> {
+    return (this.#dropped ??= this.#grouped(
+      (ids) => listDropped(this.#platform.db, ids),
+      (row) => row.deploymentId,
     ));
   }
   /** By version: the uploaded files. */

@@ -340,6 +340,19 @@ const ArmWeightInput = builder.inputType('ArmWeightInput', {
   }),
 });
 
+export const LoggingInput = builder.inputType('PredictionLoggingInput', {
+  description: 'How to log predictions; what is not given stays as it is, or is the default.',
+  fields: (t) => ({
+    sampleRate: t.float({
+      description: 'Share of the requests whose inputs and outputs are kept, 0 to 1. Default: 1.',
+    }),
+    redact: t.stringList({
+      description:
+        'Columns (inputs, where the version names no columns) whose values are not written down. Default: none.',
+    }),
+    retentionDays: t.int({ description: 'Days that predictions stay: 1, 7, 30, 90 or 365. Default: 30.' }),
+  }),
+});
 const CreateDeploymentInput = builder.inputType('CreateDeploymentInput', {
   description: 'A new deployment.',
   fields: (t) => ({
@@ -380,6 +393,7 @@ const CreateDeploymentInput = builder.inputType('CreateDeploymentInput', {
       defaultValue: 'FAIL',
       description: 'What becomes of an answer with NaN or an infinity.',
     }),
+    logging: t.field({ type: LoggingInput, description: 'How its predictions are logged.' }),
   }),
 });
 const ScaleInput = builder.inputType('ScaleInput', {
@@ -428,6 +442,7 @@ builder.mutationFields((t) => ({
         },
         batching: { maxRows: input.batching?.maxRows ?? 256, maxDelayMs: input.batching?.maxDelayMs ?? 0 },
         invalidOutputs: input.invalidOutputs ?? 'FAIL',
+        logging: input.logging ?? {},
       }),
   }),
   scale: t.field({

@@ -1,7 +1,8 @@
-/** Global ids: `Type:uuid` in base64, as the relay plugin makes them. */
+/** Global ids: `Type:uuid` in base64, as the relay plugin makes them; a prediction is named by `<request>:<row>`. */
 import { shown } from '#src/name/name.ts';
 import { ValidationError } from '#src/platform/errors.ts';
 import { isId } from '#src/platform/id.ts';
+import { parsePredictionId } from '#src/prediction/prediction-id.ts';
 
 const a = (type: string): string => `${/^[AEIOU]/.test(type) ? 'an' : 'a'} ${type}`;
 
@@ -9,9 +10,16 @@ function decode(id: string): { type: string; id: string } | undefined {
   // Node skips what is no base64, and whatever stands behind its end.
   if (Buffer.from(id, 'base64').toString('base64').replace(/=+$/, '') !== id.replace(/=+$/, ''))
     return undefined;
-  const [type, inner, more] = Buffer.from(id, 'base64').toString('utf8').split(':');
-  return type && inner && more === undefined && isId(inner) ? { type, id: inner } : undefined;
+  const text = Buffer.from(id, 'base64').toString('utf8');
+  const colon = text.indexOf(':');
+  const [type, inner] = [text.slice(0, colon), text.slice(colon + 1)];
+  return colon > 0 && (type === 'Prediction' ? isPredictionId(inner) : isId(inner))
+    ? { type, id: inner }
+    : undefined;
 }
+
+/** `<request>:<row>` */
+const isPredictionId = (id: string): boolean => parsePredictionId(id) !== undefined;
 
 /**
  * The inner id of a global id of one type.
@@ -64,10 +72,13 @@ const nodeTypes = [
   'Deployment',
   'LedgerEvent',
   'ResumableUpload',
+  'Prediction',
 ];
 
 /** For `node` and `nodes`: what is no node's id is the id of nothing, which is answered with null. */
 export function nodeIdOf(globalId: string): { typename: string; id: string } {
+  // As `predict` answers it.
+  if (isPredictionId(globalId)) return { typename: 'Prediction', id: globalId };
   const decoded = decode(globalId);
   const isNode = decoded !== undefined && nodeTypes.includes(decoded.type);
   return isNode ? { typename: decoded.type, id: decoded.id } : { typename: 'Project', id: '' };

@@ -35,6 +35,8 @@ const told: Record<TypeOfEvent, string> = {
   ALIAS_DELETED: 'An alias was deleted.',
   DEPLOYMENT_CREATED: 'A deployment was asked for.',
   DEPLOYMENT_SCALED: 'Number, resources or shares of the replicas of a deployment were changed.',
+  DEPLOYMENT_UPDATED:
+    'How the predictions of a deployment are logged was changed; the data tell from what to what.',
   DEPLOYMENT_PROVISIONING: 'The replicas of a deployment are being started.',
   DEPLOYMENT_LIVE: 'Every wanted replica of a deployment is ready.',
   DEPLOYMENT_DEGRADED: 'Fewer replicas of a deployment are ready than wanted.',

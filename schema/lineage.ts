@@ -21,7 +21,7 @@ const RestoreOrigin = builder.objectRef<{ by: Actor; from: ShownVersion }>('Rest
     from: t.expose('from', { type: VersionType, description: 'The version whose bytes these are.' }),
   }),
 });
-const VersionOriginType = builder.unionType('VersionOrigin', {
+export const VersionOriginType = builder.unionType('VersionOrigin', {
   description: 'Where the bytes of a version came from.',
   types: [UploadOrigin, RestoreOrigin],
 });
@@ -66,14 +66,16 @@ builder.objectFields(VersionType, (t) => ({
   origin: t.field({
     type: VersionOriginType,
     description: 'Where its bytes came from.',
-    resolve: async (version, _args, { loaders }) => {
-      const by = { name: version.authorName, kind: version.authorKind };
-      const source = version.originVersionId;
-      const from = source === null ? undefined : await loaders.version.load(source);
-      return from ? branded('RestoreOrigin', { by, from }) : branded('UploadOrigin', { by });
-    },
+    resolve: (version, _args, { loaders }) => originOf(version, loaders),
   }),
 }));
+
+export async function originOf(version: ShownVersion, loaders: Loaders) {
+  const by = { name: version.authorName, kind: version.authorKind };
+  const source = version.originVersionId;
+  const from = source === null ? undefined : await loaders.version.load(source);
+  return from ? branded('RestoreOrigin', { by, from }) : branded('UploadOrigin', { by });
+}
 
 async function loadAll({ version }: Loaders, ids: readonly string[]): Promise<Version[]> {
   const loaded = await Promise.all(ids.map((id) => version.load(id)));

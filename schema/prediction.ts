@@ -1,6 +1,7 @@
 import type { Predicted } from '#src/prediction/prediction.ts';
 import { ModelError } from '#src/prediction/prediction.errors.ts';
 import {
+  ConflictError,
   DeadlineExceededError,
   ForbiddenError,
   NotFoundError,
@@ -15,6 +16,7 @@ import type { NamedTensor } from '#src/tensor/tensor.ts';
 import { builder } from './builder.ts';
 import { refOf } from './global-id.ts';
 import { DatatypeEnum } from './signature.ts';
+import { TagInput } from './tag.ts';
 import { VersionType } from './version.ts';
 
 const finite = (value: number | string | null): number | null => (typeof value === 'number' ? value : null);
@@ -68,7 +70,10 @@ interface Row {
 const RowType = builder.objectRef<Row>('PredictedRow').implement({
   description: 'The prediction for one row.',
   fields: (t) => ({
-    predictionId: t.exposeID('id', { description: 'Names this prediction: `<requestId>:<row>`.' }),
+    predictionId: t.exposeID('id', {
+      description:
+        'Names this prediction: `<requestId>:<row>`. `node` takes it; the log has it about a second later.',
+    }),
     label: t.string({
       nullable: true,
       description: 'The class; null where the version has none.',
@@ -151,6 +156,16 @@ const PredictInputType = builder.inputType('PredictInput', {
       description:
         'Requests with the same key (1 to 256 characters, such as a user) are answered by the same arm, as long as its share does not shrink past the key.',
     }),
+    labels: t.field({
+      type: [TagInput],
+      description: 'To find it by in the log, such as the campaign that it is for.',
+    }),
+    idempotencyKey: t.string({
+      description:
+        'Names this request: asked again within a day with the same key, it is answered as the first time, by the same ' +
+        'requestId, and not run again. 1 to 200 visible ASCII characters. A request that failed may be tried again with its ' +
+        'key; another request with the key is a ConflictError.',
+    }),
     timeoutMs: t.int({ description: 'Longest to wait, in milliseconds; without it PREDICT_TIMEOUT_MS.' }),
   }),
 });
@@ -158,7 +173,8 @@ const PredictInputType = builder.inputType('PredictInput', {
 builder.mutationField('predict', (t) =>
   t.field({
     type: PayloadType,
-    description: 'Asks a deployment. Counted in its metrics. Needs READER.',
+    description:
+      'Asks a deployment. Counted in its metrics, and logged as `logging` of the deployment says. Needs READER.',
     errors: {
       types: [
         ValidationError,
@@ -168,6 +184,7 @@ builder.mutationField('predict', (t) =>
         DeadlineExceededError,
         ModelError,
         ForbiddenError,
+        ConflictError,
       ],
     },
     args: { input: t.arg({ type: PredictInputType, required: true, description: 'What to predict.' }) },

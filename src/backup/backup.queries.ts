@@ -81,6 +81,36 @@ export async function listTables(session: Session): Promise<Table[]> {
   return rows.map((row) => ({ name: String(row['name']), columns: row['columns'] as string[] }));
 }
 
+export interface Partition {
+  readonly name: string;
+  readonly parent: string;
+  readonly bounds: string;
+}
+
+/** Parts of tables, each behind the one that it is a part of. */
+export async function listPartitions(session: Session): Promise<Partition[]> {
+  const rows = await session.query(
+    `select part.relname as name, parent.relname as parent, pg_get_expr(part.relpartbound, part.oid) as bounds
+     from pg_class root cross join lateral pg_partition_tree(root.oid) t
+       join pg_class part on part.oid = t.relid join pg_class parent on parent.oid = t.parentrelid
+     where root.relkind = 'p' and not root.relispartition and root.relnamespace = current_schema()::regnamespace
+     order by t.level, part.relname`,
+  );
+  return rows.map(({ name, parent, bounds }) => ({
+    name: String(name),
+    parent: String(parent),
+    bounds: String(bounds),
+  }));
+}
+
+/** Makes those parts that no migration made. */
+export async function addPartitions(session: Session, partitions: readonly Partition[]): Promise<void> {
+  for (const { name, parent, bounds } of partitions) {
+    if (!(await has(session, quoted(name))))
+      await session.query(`create table ${quoted(name)} partition of ${quoted(parent)} ${bounds}`);
+  }
+}
+
 export async function listSequences(session: Session): Promise<{ name: string; last: string | null }[]> {
   const rows = await session.query(
     'select sequencename as name, last_value::text as last from pg_sequences where schemaname = current_schema() order by 1',

@@ -128,13 +128,24 @@ async function packRows(
       ...(await pack(table.name, queries.copyTable(table))),
     });
   }
+  const partitions = await queries.listPartitions(session);
   const files = await pack(KEPT_FILES, queries.copyFiles);
   await session.query('commit');
   // Numbers that were given since then are given, too: behind the snapshot a sequence may only be further.
   const sequences = await queries.listSequences(session);
   let totalBytes = 0;
   for await (const { bytes } of folder.files(id)) totalBytes += bytes;
-  return { format: 1, id, at, installation, migrations, tables, sequences, files: { ...files, totalBytes } };
+  return {
+    format: 1,
+    id,
+    at,
+    installation,
+    migrations,
+    tables,
+    partitions,
+    sequences,
+    files: { ...files, totalBytes },
+  };
 }
 
 /** Files that are in the folder already are believed to be what they were when they were copied: `verify` looks. */

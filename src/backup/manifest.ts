@@ -23,6 +23,14 @@ const content = z.object({
   /** Those that its database had, in order. */
   migrations: z.array(z.string()).min(1),
   tables: z.array(file.extend({ name: z.string(), columns: z.array(z.string()).min(1) })),
+  /** Parts of tables that the program made, behind the parts that they are of. */
+  partitions: z.array(
+    z.object({
+      name: z.string().regex(/^\w+$/),
+      parent: z.string().regex(/^\w+$/),
+      bounds: z.string().regex(/^FOR VALUES (IN|FROM) \([^()]*\)( TO \([^()]*\))?$/),
+    }),
+  ),
   /** Last value of each, by name; null for one that was never used. */
   sequences: z.array(z.object({ name: z.string(), last: z.string().regex(/^\d+$/).nullable() })),
   /** The list of kept files (digest, bytes, whose it is), and how many bytes they are together. */

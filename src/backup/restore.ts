@@ -204,6 +204,7 @@ async function load(
 ): Promise<void> {
   await session.query('begin');
   const there = await queries.listTables(session);
+  await queries.addPartitions(session, manifest.partitions);
   const putBack = await queries.openForLoading(session, there);
   for (const table of manifest.tables) {
     // Not one of ours: somebody keeps tables of their own beside them.

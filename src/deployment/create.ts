@@ -19,6 +19,7 @@ import { deploymentEvent } from './deployment.events.ts';
 import { provisionJob } from './deployment.jobs.ts';
 import * as queries from './deployment.queries.ts';
 import { enqueue, type Deployment } from './deployment.ts';
+import { checkLogging, defaultLogging, loggingColumns, type GivenLogging } from './logging.ts';
 import { checkShape, checkWeights, MAX_ARMS, type Resources } from './shape.ts';
 import { checkTarget } from './target.ts';
 
@@ -42,6 +43,7 @@ export interface CreateDeployment {
   readonly resources: Resources;
   readonly batching: Batching;
   readonly invalidOutputs: InvalidOutputPolicy;
+  readonly logging: GivenLogging;
 }
 
 interface PlannedArm {
@@ -161,6 +163,8 @@ async function insert(
   input: CreateDeployment,
   arms: readonly PlannedArm[],
 ): Promise<Deployment> {
+  const signatures = arms.flatMap(({ version }) => version.signature ?? []);
+  const logging = checkLogging(input.logging, defaultLogging, signatures);
   const deployment = await changing(platform, projectId, viewer, async (tx, append) => {
     const id = newId();
     // In one order, so that two deployments of the same versions do not wait for each other.
@@ -185,6 +189,8 @@ async function insert(
       maxBatchRows: input.batching.maxRows,
       maxBatchDelayMs: input.batching.maxDelayMs,
       invalidOutputs: input.invalidOutputs,
+      ...loggingColumns(logging),
+      logRetentionDaysUsed: [logging.retentionDays],
       operationId: operation.id,
       createdByName: viewer.name,
       createdByKind: viewer.kind,

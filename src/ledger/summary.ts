@@ -120,6 +120,7 @@ const sentences: Record<LedgerEventType, Sentence> = {
   ALIAS_DELETED: (by, data) => `${by} deleted ${alias(data)}`,
   DEPLOYMENT_CREATED: (by, data) => `${by} created ${thing('deployment', data)}${served(data)}`,
   DEPLOYMENT_SCALED: scaled,
+  DEPLOYMENT_UPDATED: (by, data) => `${by} changed ${thing('deployment', data)}`,
   DEPLOYMENT_PROVISIONING: (_by, data) => `${deployment(data)} is starting`,
   DEPLOYMENT_LIVE: (_by, data) => `${deployment(data)} is live`,
   DEPLOYMENT_DEGRADED: (_by, data) => `${deployment(data)} is degraded${because(data)}`,

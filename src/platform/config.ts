@@ -150,6 +150,12 @@ export const environment = z.object({
   OVERLOAD_WAIT_MS: integer(250, 1, 3_600_000).describe(
     "A prediction that would wait for its answer for longer than this, and than four of the model's runs, is refused with OverloadedError, in milliseconds.",
   ),
+  PREDICTION_LOG_PER_SECOND: integer(1_000, 0, 100_000).describe(
+    'Most requests a second that one api writes to the prediction log; of more, an unbiased sample is kept and the rest counted. 0: none.',
+  ),
+  PREDICTION_LOG_BYTES_PER_SECOND: integer(8 * 1024 ** 2, 1024, 1024 ** 3).describe(
+    'Most bytes of inputs and answers a second that one api writes to the prediction log; beyond that as above.',
+  ),
   INGEST_TIMEOUT_SECONDS: integer(300, 1, 86_400).describe(
     'Longest the reading of an uploaded model may take, in seconds.',
   ),

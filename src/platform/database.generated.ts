@@ -67,6 +67,10 @@ export interface Deployment {
   endpoint: string | null;
   id: string;
   invalidOutputs: Generated<import('./database.types.ts').InvalidOutputPolicy>;
+  logRedact: Generated<string[]>;
+  logRetentionDays: Generated<number>;
+  logRetentionDaysUsed: Generated<number[]>;
+  logSampleRate: Generated<number>;
   maxBatchDelayMs: Generated<number>;
   maxBatchRows: Generated<number>;
   memoryLimitBytes: import('./database.types.ts').Int8 | null;
@@ -83,6 +87,17 @@ export interface Deployment {
 export interface Host {
   id: string;
   seenAt: Generated<Timestamp>;
+}
+
+export interface IdempotencyKey {
+  answer: Buffer | null;
+  askedAt: Timestamp;
+  deploymentId: string;
+  digest: Buffer;
+  expiresAt: Timestamp;
+  key: string;
+  leaseUntil: Timestamp;
+  owner: string;
 }
 
 export interface Installation {
@@ -151,6 +166,31 @@ export interface OperationLog {
   line: string;
   operationId: string;
   sequence: number;
+}
+
+export interface Prediction {
+  answerLabels: string[] | null;
+  answerNumbers: number[] | null;
+  arm: string;
+  at: Timestamp;
+  deploymentId: string;
+  error: string | null;
+  inputs: Buffer | null;
+  labels: import('./database.types.ts').JsonColumn<import('./database.types.ts').TagRecord[]> | null;
+  latencyMs: number;
+  outputs: Buffer | null;
+  payload: import('./database.types.ts').PredictionPayload;
+  redacted: string[] | null;
+  requestId: string;
+  retentionDays: number;
+  rows: number;
+  versionId: string;
+  weight: number;
+}
+
+export interface PredictionDrop {
+  deploymentId: string;
+  dropped: import('./database.types.ts').Int8;
 }
 
 export interface Project {
@@ -294,12 +334,15 @@ export interface DB {
   blobCandidate: BlobCandidate;
   deployment: Deployment;
   host: Host;
+  idempotencyKey: IdempotencyKey;
   installation: Installation;
   ledgerCounter: LedgerCounter;
   ledgerEvent: LedgerEvent;
   model: Model;
   operation: Operation;
   operationLog: OperationLog;
+  prediction: Prediction;
+  predictionDrop: PredictionDrop;
   project: Project;
   projectBlob: ProjectBlob;
   projectStorage: ProjectStorage;

@@ -65,6 +65,10 @@ export const replicaStates = [
 ] as const;
 export type ReplicaState = (typeof replicaStates)[number];
 
+/** What the log has of a request's inputs and outputs. */
+export const predictionPayloads = ['LOGGED', 'NOT_SAMPLED', 'TOO_LARGE'] as const;
+export type PredictionPayload = (typeof predictionPayloads)[number];
+
 /** Where a version came from. */
 export const versionOrigins = ['UPLOADED', 'RESTORED'] as const;
 export type VersionOrigin = (typeof versionOrigins)[number];
@@ -97,6 +101,7 @@ export const ledgerEventTypes = [
   'ALIAS_DELETED',
   'DEPLOYMENT_CREATED',
   'DEPLOYMENT_SCALED',
+  'DEPLOYMENT_UPDATED',
   'DEPLOYMENT_PROVISIONING',
   'DEPLOYMENT_LIVE',
   'DEPLOYMENT_DEGRADED',

@@ -20,6 +20,7 @@ import type { Inferred } from '../inference/replica-client.ts';
 import type { Outcome } from '../metric/window.ts';
 import type { Recorder } from '../metric/recorder.ts';
 import type { Config } from '../platform/config.ts';
+import type { TagRecord } from '../platform/database.types.ts';
 import {
   DeadlineExceededError,
   DomainError,
@@ -32,11 +33,14 @@ import {
 import { newId } from '../platform/id.ts';
 import { shown } from '../name/name.ts';
 import type { Signature } from '../signature/signature.ts';
+import { checkTags } from '../tag/tag.ts';
 import { parseTensors, rowCount, type TensorInput } from '../tensor/parse.ts';
 import { invalidOutput } from '../tensor/results.ts';
 import { packRows, type Row } from '../tensor/rows.ts';
 import type { NamedTensor } from '../tensor/tensor.ts';
 import type { Version } from '../version/version.ts';
+import type { LogEntry } from './log.entry.ts';
+import type { PredictionLog } from './log.ts';
 import { ModelError } from './prediction.errors.ts';
 
 export interface PredictInput {
@@ -49,6 +53,8 @@ export interface PredictInput {
   readonly routingKey?: string | null | undefined;
   /** Milliseconds; the configuration's where it is missing. */
   readonly timeoutMs?: number | null | undefined;
+  /** Whatever the caller wants to find it by in the log. */
+  readonly labels?: readonly TagRecord[] | null | undefined;
 }
 
 export interface Predicted {
@@ -66,6 +72,11 @@ export interface Predicted {
   readonly latency: { totalMs: number; queueMs: number; computeMs: number; batchSize: number };
 }
 
+/** What of a request is there for the log, however far it came. */
+type Seen = {
+  -readonly [key in Exclude<keyof LogEntry, 'deploymentId' | 'arm' | 'latencyMs'>]: LogEntry[key];
+};
+
 const SHUN_MS = 1_000;
 const MAX_TIMEOUT_MS = 3_600_000;
 const MAX_KEY = 256;
@@ -75,12 +86,27 @@ const MOST_TRIES = 3;
 export class Predictor {
   readonly #routes: RouteTable;
   readonly #recorder: Recorder;
+  readonly #log: Pick<PredictionLog, 'record'>;
   readonly #config: Config;
 
-  constructor(routes: RouteTable, recorder: Recorder, config: Config) {
+  constructor(routes: RouteTable, recorder: Recorder, log: Pick<PredictionLog, 'record'>, config: Config) {
     this.#routes = routes;
     this.#recorder = recorder;
+    this.#log = log;
     this.#config = config;
+  }
+
+  /**
+   * Where a deployment's predictions go. It need not answer now.
+   * @throws NotFoundError when it does not exist for the viewer.
+   */
+  async route(viewer: Viewer, ref: string): Promise<DeploymentRoute> {
+    let route = this.#routes.get(ref);
+    // Whoever has just read that it is LIVE must not hear of a moment ago.
+    if (!route || isComingUp(route.state)) route = await this.#routes.find(ref);
+    if (!route || !may(viewer, route.projectId, 'READER'))
+      throw new NotFoundError(`Deployment ${shown(ref)}`);
+    return route;
   }
 
   /**
@@ -90,11 +116,7 @@ export class Predictor {
    */
   async predict(viewer: Viewer, input: PredictInput, signal?: AbortSignal): Promise<Predicted> {
     const started = performance.now();
-    let route = this.#routes.get(input.deployment);
-    // Whoever has just read that it is LIVE must not hear of a moment ago.
-    if (!route || isComingUp(route.state)) route = await this.#routes.find(input.deployment);
-    if (!route || !may(viewer, route.projectId, 'READER'))
-      throw new NotFoundError(`Deployment ${shown(input.deployment)}`);
+    const route = await this.route(viewer, input.deployment);
     if (!answers(route.state)) throw notAnswering(route);
     const place = placeFor(route.id, input.routingKey);
     const arm = armAt(route.arms, place) ?? route.arms[0];
@@ -102,18 +124,21 @@ export class Predictor {
     const counted = { deploymentId: route.id, armId: arm.id, armName: arm.name };
     this.#recorder.enter(counted);
     let outcome: Outcome = 'server';
-    let rows = 0;
+    const seen: Seen = { rows: 0, labels: null, inputs: [], outputs: null, requestId: null, error: null };
     try {
       const { signature } = arm;
-      const deadline = this.#timeout(input);
+      const deadline = this.timeout(input);
       checkOutputs(signature, input.outputs);
-      const inputs = pack(signature, input, this.#config.MAX_ROWS);
-      rows = rowCount(signature, inputs);
+      if (input.labels) seen.labels = checkTags(['labels'], input.labels);
+      const inputs = (seen.inputs = pack(signature, input, this.#config.MAX_ROWS));
+      const rows = (seen.rows = rowCount(signature, inputs));
       const inferred = await this.#infer(arm, route, inputs, input.outputs ?? null, deadline, signal);
       const warnings = checkNumbers(signature, inferred.outputs, rows, route.invalidOutputs === 'RETURN');
       outcome = warnings.length > 0 ? 'model' : 'ok';
+      const requestId = (seen.requestId = newId());
+      seen.outputs = inferred.outputs;
       return {
-        requestId: newId(),
+        requestId,
         version: arm.version,
         arm: arm.name,
         signature,
@@ -124,14 +149,20 @@ export class Predictor {
       };
     } catch (error) {
       outcome = outcomeOf(error);
+      seen.error = error instanceof DomainError ? error.code : 'INTERNAL';
       throw error;
     } finally {
+      const latencyMs = performance.now() - started;
       this.#recorder.leave(counted);
-      this.#recorder.record({ ...counted, outcome, latencyMs: performance.now() - started, rows });
+      this.#recorder.record({ ...counted, outcome, latencyMs, rows: seen.rows });
+      // A caller's mistake predicts nothing, and neither does what was refused for load.
+      if (outcome !== 'client' && outcome !== 'shed' && seen.rows > 0)
+        this.#log.record({ ...seen, deploymentId: route.id, arm, latencyMs });
     }
   }
 
-  #timeout(input: PredictInput): number {
+  /** How long a request may take, in milliseconds. @throws ValidationError */
+  timeout(input: Pick<PredictInput, 'timeoutMs'>): number {
     const { timeoutMs } = input;
     if (timeoutMs === null || timeoutMs === undefined) return this.#config.PREDICT_TIMEOUT_MS;
     if (timeoutMs < 1 || timeoutMs > MAX_TIMEOUT_MS) {

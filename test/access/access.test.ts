@@ -133,6 +133,11 @@ describe('roles', () => {
       'OPERATOR',
       () => ({ ...create, version: 'mine/model:1' }),
     ],
+    [
+      'updateDeployment(input: $input: UpdateDeploymentInput!)',
+      'OPERATOR',
+      () => ({ deployment, logging: { sampleRate: 2 } }),
+    ],
     ['createToken(input: $input: CreateTokenInput!)', 'ADMIN', () => ({ ...create, role: 'READER' })],
     ['cancelOperation(input: $input: CancelOperationInput!)', 'AUTHOR', () => ({ operation: ingest })],
     ['cancelOperation(input: $input: CancelOperationInput!)', 'OPERATOR', () => ({ operation: provision })],

@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs';
 import { buildSchema, type GraphQLInterfaceType, type GraphQLObjectType } from 'graphql';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { webSocketClient, type Variables } from '#test/helpers/client.ts';
-import { breastCancerSignature, fixtureFile } from '#test/helpers/models.ts';
+import { breastCancerColumns, breastCancerSignature, fixtureFile } from '#test/helpers/models.ts';
+import { predict } from '#test/helpers/predict.ts';
 import { done } from '#test/helpers/registry.ts';
 import { startStack, type Stack } from '#test/helpers/stack.ts';
 import {
@@ -15,6 +16,7 @@ import {
   deploymentIn,
   workDone,
 } from '#test/helpers/work.ts';
+import { loggedBy } from '#test/prediction/logged.ts';
 
 const ADMIN = 'the-first-admin-has-a-token-of-sufficient-length';
 const admin = { token: ADMIN };
@@ -23,7 +25,8 @@ const schema = buildSchema(readFileSync(new URL('../../schema/schema.graphql', i
 /** An id of the same type that nobody has. */
 const nobodys = (id: string): string => {
   const [type] = Buffer.from(id, 'base64').toString().split(':');
-  return Buffer.from(`${type}:00000000-0000-7000-8000-000000000000`).toString('base64');
+  const row = type === 'Prediction' ? ':0' : '';
+  return Buffer.from(`${type}:00000000-0000-7000-8000-000000000000${row}`).toString('base64');
 };
 
 let stack: Stack;
@@ -38,7 +41,8 @@ let ids: Record<
   | 'Deployment'
   | 'ApiToken'
   | 'LedgerEvent'
-  | 'ResumableUpload',
+  | 'ResumableUpload'
+  | 'Prediction',
   string
 >;
 
@@ -70,6 +74,9 @@ beforeAll(async () => {
   );
   const file = { project, path: 'mine.bin', bytes: 1 };
   const upload = await done<{ id: string }>(stack, 'createUpload', file, 'id', admin);
+  const patient = Object.fromEntries(breastCancerColumns.map((column) => [column, 1]));
+  const answer = await predict(stack, { deployment, rows: [patient] }, admin);
+  const prediction = await loggedBy(stack, answer.rows[0]!.predictionId, 'id', admin);
   ids = {
     Project: project,
     Model: model,
@@ -79,6 +86,7 @@ beforeAll(async () => {
     ApiToken: token.id,
     LedgerEvent: node.ledger.edges[0]!.node.id,
     ResumableUpload: upload.id,
+    Prediction: prediction.id,
   };
 });
 
@@ -148,6 +156,10 @@ const changes: Record<string, (x: Pick) => Variables> = {
     project: x('mine', 'nope'),
     name: 'new',
     version: x('mine/model:1', 'nope/model:1'),
+  }),
+  updateDeployment: (x) => ({
+    deployment: x(ids.Deployment, nobodys(ids.Deployment)),
+    logging: { sampleRate: 0 },
   }),
   undeploy: (x) => ({ deployment: x(ids.Deployment, nobodys(ids.Deployment)) }),
   predict: (x) => ({ deployment: x('mine/served', 'nope/served'), rows: [{}] }),
@@ -222,6 +234,14 @@ describe('queries', () => {
   });
 });
 
+test("a prediction's id as predict answers it is no way in either", async () => {
+  const id = Buffer.from(ids.Prediction, 'base64').toString().slice('Prediction:'.length);
+  const query = 'query ($id: ID!) { node(id: $id) { ... on Prediction { inputs why { weightAtTheTime } } } }';
+  const { body } = await stack.gql(query, { id }, { token: stranger });
+  expect(body).toEqual({ data: { node: null } });
+  expect(JSON.stringify((await stack.gql(query, { id }, admin)).body)).toContain('"mean radius":1');
+});
+
 describe('mutations', () => {
   test.each(Object.keys(changes))('%s looks like nothing is there', async (field) => {
     const type = `${field[0]!.toUpperCase()}${field.slice(1)}Input`;
@@ -257,11 +277,11 @@ describe('mutations', () => {
   });
 
   test('nothing was changed', async () => {
-    const query = `{ project(name: "mine") { models { edges { node { name versions { edges { node { number } } } } } } deployments { edges { node { name state } } } tokens { name } } }`;
+    const query = `{ project(name: "mine") { models { edges { node { name versions { edges { node { number } } } } } } deployments { edges { node { name state logging { sampleRate } } } } tokens { name } } }`;
     expect(await stack.data(query, {}, admin)).toEqual({
       project: {
         models: { edges: [{ node: { name: 'model', versions: { edges: [{ node: { number: 1 } }] } } }] },
-        deployments: { edges: [{ node: { name: 'served', state: 'LIVE' } }] },
+        deployments: { edges: [{ node: { name: 'served', state: 'LIVE', logging: { sampleRate: 1 } } }] },
         tokens: [{ name: 'reader' }],
       },
     });

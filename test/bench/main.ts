@@ -13,6 +13,7 @@
  *   that arrive together share an execution (schema/http/fast-path.ts); the long run also shows it with every request
  *   for another page, where none is shared.
  * - predict: the same, against a bare proxy (proxy.ts) with a second process behind a Unix socket.
+ * - log: the prediction log in this process, against the same requests that are not logged.
  * - registry: new versions on stored bytes, versions by reference, search, against bare pg with the same statements or the
  *   best ones by hand; and the page number 1,000 of a model's versions against the first.
  * - live: every frame that every subscriber got, its time since `closedAt`; the api's user and system time.
@@ -30,6 +31,7 @@ import { list } from './list.ts';
 import { ledger } from './ledger.ts';
 import { live } from './live.ts';
 import { predict } from './predict.ts';
+import { predictionLog } from './prediction-log.ts';
 import { registry } from './registry.ts';
 import { startStack, type Stack } from './stack.ts';
 import { start } from './start.ts';
@@ -68,6 +70,7 @@ const onStack: Record<string, (stack: Stack, extent: Extent) => Promise<Figure[]
   inspection: (stack, { uploads }) => inspection(stack, uploads),
   list: (stack, { load, listApart }) => list(stack, load, listApart),
   predict: (stack, { load }) => predict(stack, load),
+  log: (stack, { load }) => predictionLog(stack, load.rounds, load.seconds),
   registry: (stack, { load }) => registry(stack, load),
   live: (stack, { liveSeconds }) => live(stack, liveSeconds),
   ledger: (stack, { ledgerSeconds }) => ledger(stack, ledgerSeconds),

@@ -56,6 +56,7 @@ const told: [LedgerEventType, Record<string, unknown>, string][] = [
   ['ALIAS_UNPROTECTED', { ...champion, to: 12 }, 'alice unprotected fraud@champion.'],
   ['ALIAS_DELETED', { ...champion, from: 12, to: null }, 'alice deleted fraud@champion.'],
   ['DEPLOYMENT_CREATED', served, 'alice created deployment scoring with fraud:12 and fraud:13.'],
+  ['DEPLOYMENT_UPDATED', served, 'alice changed deployment scoring.'],
   ['DEPLOYMENT_PROVISIONING', served, 'Deployment scoring is starting.'],
   ['DEPLOYMENT_LIVE', served, 'Deployment scoring is live.'],
   ['DEPLOYMENT_DEGRADED', { ...served, reason: null }, 'Deployment scoring is degraded.'],

@@ -9,8 +9,17 @@ import { createLogger } from '#src/platform/logger.ts';
 import { createContext, type Services } from '#schema/context.ts';
 import { schema } from '#schema/schema.ts';
 import { fixtureFile } from '#test/helpers/models.ts';
+import { predict } from '#test/helpers/predict.ts';
 import { startStack } from '#test/helpers/stack.ts';
-import { createModel, createProject, createVersion, workDone } from '#test/helpers/work.ts';
+import {
+  createDeployment,
+  createModel,
+  createProject,
+  createVersion,
+  deploymentIn,
+  workDone,
+} from '#test/helpers/work.ts';
+import { loggedBy } from '#test/prediction/logged.ts';
 
 const VERSIONS = 50;
 let opened: OpenPlatform;
@@ -37,6 +46,13 @@ beforeAll(async () => {
   }
   const alias = `mutation ($model: ID!) { setAlias(input: { model: $model, name: "champion", version: "p/m:7" }) { ... on Alias { name } ... on Error { message } } }`;
   expect(await stack.data(alias, { model })).toEqual({ setAlias: { name: 'champion' } });
+  const deployment = await createDeployment(stack, { project: 'p', name: 'd', version: 'p/m:1' });
+  await deploymentIn(stack, deployment, 'LIVE');
+  const tensors = [{ name: 'input', data: Array.from({ length: 10 }, () => [5.1, 3.5, 1.4, 0.2]) }];
+  let last = '';
+  for (let request = 0; request < 5; request++)
+    last = (await predict(stack, { deployment, tensors })).rows[0]!.predictionId;
+  await loggedBy(stack, last);
   const { databaseUrl, redisUrl, redisPrefix, dataDir } = stack;
   const config = loadConfig({
     DATABASE_URL: databaseUrl,
@@ -85,4 +101,16 @@ test.each([
   expect(JSON.stringify(data)).toContain('"number":50,"author"');
   expect(JSON.stringify(data)).toContain('"aliases":[{"name":"champion"');
   expect(statements.length, statements.join('\n')).toBeLessThanOrEqual(most);
+});
+
+test('a page of predictions with what is behind each', async () => {
+  const why =
+    'weightAtTheTime deployedAt actorWhoDeployed { name } versionAuthor { name } origin { __typename }';
+  const fields = `row label probability inputs outputs version { number } deployment { name logging { dropped } } why { ${why} }`;
+  const { data, statements } = await counted(
+    `{ project(name: "p") { deployment(name: "d") { predictions(first: 50) { edges { node { ${fields} } } } } } }`,
+  );
+  expect(JSON.stringify(data).match(/"row":9/g)).toHaveLength(5);
+  // Project, deployment, the requests of two days and of all, versions and deployments, payloads with their versions, drops.
+  expect(statements.length, statements.join('\n')).toBeLessThanOrEqual(9);
 });

@@ -3,6 +3,9 @@ import { jobOf } from '#src/jobs.ts';
 import { listStrandedOperations } from '#src/operation/operation.queries.ts';
 import { recoverLostReplicas } from '#src/deployment/recovery.ts';
 import { removeAbandoned } from '#src/platform/abandoned.ts';
+import type { Platform } from '#src/platform/platform.ts';
+import { sweepKeys } from '#src/prediction/idempotency.ts';
+import { keepPartitions } from '#src/prediction/partition.ts';
 import { cacheFolder } from '#src/replica/model-cache.ts';
 import { drainStrays } from '#src/replica/replica.queries.ts';
 import { receivingUploads, sweepUploads } from '#src/upload/upload.ts';
@@ -14,6 +17,16 @@ const BATCH = 100;
 /** Bytes are looked after less often, but soon enough for a short grace. */
 const BYTES_EVERY_MS = 10_000;
 let bytesSweptAt = 0;
+/** A day is made two days ahead. */
+const LOG_EVERY_MS = 30_000;
+let logSweptAt = 0;
+
+async function sweepLog(platform: Platform): Promise<void> {
+  if (Date.now() - logSweptAt < LOG_EVERY_MS) return;
+  logSweptAt = Date.now();
+  await keepPartitions(platform);
+  await sweepKeys(platform);
+}
 
 export async function sweep({ platform }: WorkerContext): Promise<void> {
   for (const { id, kind } of await listStrandedOperations(platform.db, BATCH)) {
@@ -22,6 +35,7 @@ export async function sweep({ platform }: WorkerContext): Promise<void> {
   }
   await recoverLostReplicas(platform);
   await drainStrays(platform.db);
+  await sweepLog(platform);
   const bytesEveryMs = Math.min(BYTES_EVERY_MS, platform.config.ARTIFACT_GRACE_SECONDS * 500);
   if (Date.now() - bytesSweptAt < bytesEveryMs) return;
   bytesSweptAt = Date.now();
