@@ -15,6 +15,7 @@ import { Stack, startStack } from '#test/helpers/stack.ts';
 import { filesIn } from '#test/helpers/folder.ts';
 import { fixtureFile } from '#test/helpers/models.ts';
 import { predict } from '#test/helpers/predict.ts';
+import { loggedBy } from '#test/prediction/logged.ts';
 import { attempt, done } from '#test/helpers/registry.ts';
 import { S3Server } from '#test/helpers/s3-server.ts';
 import { openFrom, sha256 } from '#test/helpers/stores.ts';
@@ -37,6 +38,9 @@ let deployment: string;
 let token: string;
 let before: Awaited<ReturnType<typeof worldOf>>;
 let predicted: unknown;
+/** A prediction that is in the log, and what the log says of it. */
+let prediction: string;
+let logged: unknown;
 /** Ids of an upload that has arrived, and of one that has not. */
 let uploads: { readonly whole: string; readonly begun: string };
 
@@ -103,6 +107,8 @@ beforeAll(async () => {
   uploads = { whole: whole.id, begun: begun.id };
   token = (await createToken(source, { project: 'test', name: 'reader', role: 'OPERATOR' })).secret;
   predicted = await numbers(source);
+  prediction = (await predict(source, rows)).rows[0]!.predictionId;
+  logged = await loggedBy(source, prediction);
   before = await worldOf(source);
 });
 
@@ -156,6 +162,7 @@ test('a restored installation answers as the first one did, and its deployments 
   await restored.startPrograms();
   await deploymentIn(restored, deployment, 'LIVE');
   expect(await numbers(restored)).toEqual(predicted);
+  expect(await loggedBy(restored, prediction)).toEqual(logged);
 
   // What was there before, as it was; what was being written is there up to one moment.
   const world = await worldOf(restored);
