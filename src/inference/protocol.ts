@@ -84,12 +84,6 @@ export function encodeRequest(
 /** A response; `binary` says which outputs go as bytes. */
 export function encodeResponse(response: InferResponse, binary: (name: string) => boolean): Encoded {
   const { modelName, modelVersion, id, parameters, outputs } = response;
-  const inBinary = outputs.filter((output) => binary(output.name));
-  const sizes = inBinary.map((output) => wireSize(output.data));
-  const declared = outputs.map((output) => {
-    const at = inBinary.indexOf(output);
-    return declare(output, at === -1 ? `"data":${jsonText(output)}` : asBinary(sizes[at]!));
-  });
   let json = `{"model_name":${JSON.stringify(modelName)}`;
   if (modelVersion !== null) json += `,"model_version":${JSON.stringify(modelVersion)}`;
   if (id !== null) json += `,"id":${JSON.stringify(id)}`;
@@ -97,7 +91,20 @@ export function encodeResponse(response: InferResponse, binary: (name: string) =
     json += `,"parameters":${JSON.stringify(parameters)}`;
     break;
   }
-  json += `,"outputs":[${declared.join(',')}]}`;
+  json += ',"outputs":[';
+  const inBinary: NamedTensor[] = [];
+  const sizes: number[] = [];
+  for (let index = 0; index < outputs.length; index++) {
+    const output = outputs[index]!;
+    if (index > 0) json += ',';
+    if (binary(output.name)) {
+      const size = wireSize(output.data);
+      inBinary.push(output);
+      sizes.push(size);
+      json += declare(output, asBinary(size));
+    } else json += declare(output, `"data":${jsonText(output)}`);
+  }
+  json += ']}';
   if (inBinary.length === 0) return { body: Buffer.from(json), headerLength: null };
   return assemble(encodeHeader(json), sizes, (body, at) => writeAll(inBinary, body, at));
 }

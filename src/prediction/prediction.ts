@@ -1,6 +1,7 @@
 /** Predicting: from rows or tensors through the router to a replica and back. */
 import { may, type Viewer } from '../access/access.ts';
 import {
+  armServing,
   drawArm,
   drawReplica,
   type ArmRoute,
@@ -15,7 +16,7 @@ import {
   ReplicaTimeout,
   ReplicaUnreachable,
 } from '../inference/replica-errors.ts';
-import type { Inferred } from '../inference/replica-client.ts';
+import type { CallSignal, Inferred } from '../inference/replica-client.ts';
 import type { Outcome } from '../metric/window.ts';
 import type { Recorder } from '../metric/recorder.ts';
 import type { Config } from '../platform/config.ts';
@@ -37,14 +38,24 @@ import type { NamedTensor } from '../tensor/tensor.ts';
 import type { Version } from '../version/version.ts';
 import { ModelError } from './prediction.errors.ts';
 
-export interface PredictInput {
-  /** A deployment's id, or `project/name`. */
-  readonly deployment: string;
+/** What is asked of a model. */
+export interface Asked {
   readonly rows?: readonly Row[] | null | undefined;
   readonly tensors?: readonly TensorInput[] | null | undefined;
   readonly outputs?: readonly string[] | null | undefined;
   /** Milliseconds; the configuration's where it is missing. */
   readonly timeoutMs?: number | null | undefined;
+}
+
+export interface PredictInput extends Asked {
+  /** A deployment's id, or `project/name`. */
+  readonly deployment: string;
+  /** Only the arm with this version number answers, whatever its weight. */
+  readonly version?: number | undefined;
+  /** Reads the rest once the arm is known: what is wrong with a body is then counted where it was sent to. */
+  readonly read?: (() => Asked) | undefined;
+  /** Where the tensors stand in the caller's input, for errors; default `tensors`. */
+  readonly tensorsAt?: readonly string[] | undefined;
 }
 
 export interface Predicted {
@@ -80,15 +91,14 @@ export class Predictor {
    * Answers one request of one or more rows; counted under the arm that was drawn, whatever comes of it.
    * @throws NotFoundError, ForbiddenError, ValidationError, NotReadyError, DeadlineExceededError, ModelError.
    */
-  async predict(viewer: Viewer, input: PredictInput, signal?: AbortSignal): Promise<Predicted> {
+  async predict(viewer: Viewer, input: PredictInput, signal?: CallSignal): Promise<Predicted> {
     const started = performance.now();
-    let route = this.#routes.get(input.deployment);
-    // Whoever has just read that it is LIVE must not hear of a moment ago.
-    if (!route || isComingUp(route.state)) route = await this.#routes.find(input.deployment);
-    if (!route || !may(viewer, route.projectId, 'READER'))
-      throw new NotFoundError(`Deployment ${shown(input.deployment)}`);
+    const route = await this.route(viewer, input.deployment);
     if (!answers(route.state)) throw notAnswering(route);
-    const arm = drawArm(route.arms, Math.random()) ?? route.arms[0];
+    const arm =
+      input.version === undefined
+        ? (drawArm(route.arms, Math.random()) ?? route.arms[0])
+        : armOf(route, input.version);
     if (!arm) throw notAnswering(route);
     const counted = { deploymentId: route.id, armId: arm.id, armName: arm.name };
     this.#recorder.enter(counted);
@@ -96,11 +106,12 @@ export class Predictor {
     let rows = 0;
     try {
       const { signature } = arm;
-      const deadline = this.#timeout(input);
-      checkOutputs(signature, input.outputs);
-      const inputs = pack(signature, input, this.#config.MAX_ROWS);
+      const asked = input.read === undefined ? input : input.read();
+      const deadline = this.#timeout(asked);
+      checkOutputs(signature, asked.outputs);
+      const inputs = pack(signature, asked, this.#config.MAX_ROWS, input.tensorsAt);
       rows = rowCount(signature, inputs);
-      const inferred = await this.#infer(arm, route, inputs, input.outputs ?? null, deadline, signal);
+      const inferred = await this.#infer(arm, route, inputs, asked.outputs ?? null, deadline, signal);
       const warnings = checkNumbers(signature, inferred.outputs, rows, route.invalidOutputs === 'RETURN');
       outcome = warnings.length > 0 ? 'model' : 'ok';
       return {
@@ -122,7 +133,17 @@ export class Predictor {
     }
   }
 
-  #timeout(input: PredictInput): number {
+  /** The deployment as it is routed now. @throws NotFoundError, for strangers too. */
+  async route(viewer: Viewer, deployment: string): Promise<DeploymentRoute> {
+    let route = this.#routes.get(deployment);
+    // Whoever has just read that it is LIVE must not hear of a moment ago.
+    if (!route || isComingUp(route.state)) route = await this.#routes.find(deployment);
+    if (!route || !may(viewer, route.projectId, 'READER'))
+      throw new NotFoundError(`Deployment ${shown(deployment)}`);
+    return route;
+  }
+
+  #timeout(input: Asked): number {
     const { timeoutMs } = input;
     if (timeoutMs === null || timeoutMs === undefined) return this.#config.PREDICT_TIMEOUT_MS;
     if (timeoutMs < 1 || timeoutMs > MAX_TIMEOUT_MS) {
@@ -138,7 +159,7 @@ export class Predictor {
     inputs: readonly NamedTensor[],
     outputs: readonly string[] | null,
     timeoutMs: number,
-    signal: AbortSignal | undefined,
+    signal: CallSignal | undefined,
   ): Promise<Inferred> {
     const started = performance.now();
     let replica = drawReplica(arm.replicas, started, null);
@@ -171,7 +192,7 @@ async function send(
   outputs: readonly string[] | null,
   timeoutMs: number,
   alone: boolean,
-  signal: AbortSignal | undefined,
+  signal: CallSignal | undefined,
 ): Promise<Inferred> {
   replica.inFlight += 1;
   try {
@@ -182,13 +203,29 @@ async function send(
   }
 }
 
-function pack(signature: Signature, input: PredictInput, maxRows: number): NamedTensor[] {
+/** @throws NotFoundError that says which versions are there. */
+export function armOf(route: DeploymentRoute, version: number): ArmRoute {
+  const arm = armServing(route.arms, version);
+  if (arm) return arm;
+  const served = [...new Set(route.arms.map((one) => one.version.number))].toSorted((a, b) => a - b);
+  throw new NotFoundError(
+    `Version ${version} at ${route.label}`,
+    served.length === 0 ? 'No version is deployed there.' : `Deployed there: ${served.join(', ')}.`,
+  );
+}
+
+function pack(
+  signature: Signature,
+  input: Asked,
+  maxRows: number,
+  root: readonly string[] | undefined,
+): NamedTensor[] {
   const { rows, tensors } = input;
   if ((rows ?? null) !== null && (tensors ?? null) !== null) {
     throw ValidationError.of(['tensors'], 'either rows or tensors', 'both');
   }
   if (rows) return packRows(signature, rows, maxRows);
-  if (tensors) return parseTensors(signature, tensors, { maxRows });
+  if (tensors) return parseTensors(signature, tensors, root === undefined ? { maxRows } : { maxRows, root });
   throw ValidationError.of(['rows'], 'rows or tensors', 'neither');
 }
 
@@ -221,7 +258,8 @@ function checkNumbers(
   );
 }
 
-function notAnswering(route: DeploymentRoute): NotReadyError {
+/** Why a deployment has no answer now. */
+export function notAnswering(route: DeploymentRoute): NotReadyError {
   const why = route.stateReason ? ` ${route.stateReason}` : '';
   if (answers(route.state)) return new NotReadyError(`No replica of ${route.label} is ready.${why}`, SHUN_MS);
   const waits = isComingUp(route.state);
