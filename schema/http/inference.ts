@@ -9,7 +9,7 @@ import { answers } from '#src/deployment/deployment.state.ts';
 import type { ArmRoute, DeploymentRoute } from '#src/deployment/routing.ts';
 import type { CallSignal } from '#src/inference/replica-client.ts';
 import { decodeRequest } from '#src/inference/protocol.decode.ts';
-import { encodeResponse, type InferRequest } from '#src/inference/protocol.ts';
+import { encodeAnswer, type InferRequest } from '#src/inference/protocol.ts';
 import { NotFoundError } from '#src/platform/errors.ts';
 import { shown } from '#src/name/name.ts';
 import type { Platform } from '#src/platform/platform.ts';
@@ -32,6 +32,9 @@ export type Admit = (req: IncomingMessage, res: ServerResponse) => Promise<Viewe
 
 const SERVER = { name: 'modelarium', version: '2', extensions: ['binary_tensor_data'] };
 const INPUTS = ['inputs'];
+const LENGTH_HEADER = 'inference-header-content-length';
+/** Bytes up to which an answer is copied to go out in one piece with its head. */
+const SMALL = 4096;
 
 /** Tells the work under way that its caller has left; an AbortController costs a request several times as much. */
 class Departure implements CallSignal {
@@ -111,7 +114,7 @@ function askedIn(request: InferRequest): Asked {
 
 function send(res: ServerResponse, label: string, request: InferRequest, predicted: Predicted): void {
   const { outputs: asked, binaryOutput } = request;
-  const { body, headerLength } = encodeResponse(
+  const encoded = encodeAnswer(
     {
       modelName: label,
       modelVersion: String(predicted.version.number),
@@ -123,14 +126,19 @@ function send(res: ServerResponse, label: string, request: InferRequest, predict
       ? () => binaryOutput
       : (name) => asked.find((output) => output.name === name)?.binary ?? binaryOutput,
   );
-  const headers = ['content-length', String(body.length), 'x-request-id', predicted.requestId];
-  if (headerLength === null) headers.push('content-type', 'application/json');
-  else {
-    headers.push('content-type', 'application/octet-stream');
-    headers.push('inference-header-content-length', String(headerLength));
+  const id = ['x-request-id', predicted.requestId];
+  if (typeof encoded === 'string') {
+    const length = String(Buffer.byteLength(encoded));
+    res.writeHead(200, ['content-type', 'application/json', 'content-length', length, ...id]);
+    res.end(encoded);
+    return;
   }
-  res.writeHead(200, headers);
-  res.end(body);
+  const { body, headerLength } = encoded;
+  const lengths = ['content-length', String(body.length), LENGTH_HEADER, String(headerLength)];
+  res.writeHead(200, ['content-type', 'application/octet-stream', ...lengths, ...id]);
+  // node joins a text with the head and writes once; Latin-1 is byte for byte.
+  if (body.length <= SMALL) res.end(body.toString('latin1'), 'latin1');
+  else res.end(body);
 }
 
 function requireMethod(req: IncomingMessage, methods: readonly string[]): void {

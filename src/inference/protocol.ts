@@ -38,6 +38,8 @@ export interface InferResponse {
 /** A body and the length of its JSON header; null when it is nothing but JSON. */
 export interface Encoded {
   readonly body: Buffer;
+  /** What follows it, where copying that together would cost more than sending it in pieces. */
+  readonly tail?: readonly Uint8Array[];
   readonly headerLength: number | null;
 }
 
@@ -83,6 +85,12 @@ export function encodeRequest(
 
 /** A response; `binary` says which outputs go as bytes. */
 export function encodeResponse(response: InferResponse, binary: (name: string) => boolean): Encoded {
+  const encoded = encodeAnswer(response, binary);
+  return typeof encoded === 'string' ? { body: Buffer.from(encoded), headerLength: null } : encoded;
+}
+
+/** As `encodeResponse`, where one without binary tensors stays text: HTTP then goes out in one piece with its head. */
+export function encodeAnswer(response: InferResponse, binary: (name: string) => boolean): Encoded | string {
   const { modelName, modelVersion, id, parameters, outputs } = response;
   let json = `{"model_name":${JSON.stringify(modelName)}`;
   if (modelVersion !== null) json += `,"model_version":${JSON.stringify(modelVersion)}`;
@@ -105,7 +113,7 @@ export function encodeResponse(response: InferResponse, binary: (name: string) =
     } else json += declare(output, `"data":${jsonText(output)}`);
   }
   json += ']}';
-  if (inBinary.length === 0) return { body: Buffer.from(json), headerLength: null };
+  if (inBinary.length === 0) return json;
   return assemble(encodeHeader(json), sizes, (body, at) => writeAll(inBinary, body, at));
 }
 
