@@ -38,7 +38,12 @@ const tooLarge = (what: string, most: number, variable: string): InferenceRefusa
 function layoutOf({ headers }: IncomingMessage): number | null {
   const length = headerLengthOf(headers['inference-header-content-length']);
   const type = headers['content-type'];
-  if (type === undefined || type === '' || type === 'application/json' || type === 'application/octet-stream') {
+  if (
+    type === undefined ||
+    type === '' ||
+    type === 'application/json' ||
+    type === 'application/octet-stream'
+  ) {
     if (length === null && type === 'application/octet-stream') throw missingLength();
     return length;
   }

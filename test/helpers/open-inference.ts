@@ -61,12 +61,12 @@ export function sendInference(
   });
 }
 
-export const jsonOf = <T = Record<string, unknown>>({ body }: InferAnswer): T =>
-  JSON.parse(body.toString()) as T;
+export const jsonOf = ({ body }: InferAnswer): Record<string, unknown> =>
+  JSON.parse(body.toString()) as Record<string, unknown>;
 
 /** The protocol's error, with its status. @throws Error for any other answer. */
 export function errorOf(answer: InferAnswer): { readonly status: number; readonly error: string } {
-  const { error, ...more } = jsonOf<{ error?: unknown }>(answer);
+  const { error, ...more } = jsonOf(answer);
   if (typeof error !== 'string' || Object.keys(more).length > 0)
     throw new Error(`HTTP ${answer.status}: ${answer.body.toString()}`);
   return { status: answer.status, error };
