@@ -102,11 +102,18 @@ const USED_MS = 60_000;
  */
 export function openAuthenticator(platform: Platform): Authenticator {
   const adminHash = adminTokenHash(platform.config.ADMIN_TOKEN_FILE);
+  /** By the whole header: neither parsing nor hashing for whoever asks many times a second. */
   const cache = new Map<string, { viewer: Viewer | undefined; until: number }>();
-  /** Those let in, by the whole header: neither parsing nor hashing for whoever asks many times a second. */
-  const letIn = new Map<string, { viewer: Viewer; until: number }>();
-
   let forgotten = 0;
+  let sweepAt = 0;
+
+  /** Secrets stay in memory no longer than they are of use. */
+  function sweep(now: number): void {
+    if (cache.size > 10_000) cache.clear();
+    if (now < sweepAt) return;
+    sweepAt = now + CACHE_MS;
+    for (const [key, { until }] of cache) if (until <= now) cache.delete(key);
+  }
 
   async function lookUp(hash: Buffer): Promise<Viewer | undefined> {
     const row = await queries.findLiveToken(platform.db, hash);
@@ -129,34 +136,25 @@ export function openAuthenticator(platform: Platform): Authenticator {
     const hash = hashOf(secret);
     if (adminHash && timingSafeEqual(hash, adminHash)) return admin;
     if (!secret.startsWith(PREFIX)) return undefined;
-    const key = hash.toString('base64');
-    const known = cache.get(key);
-    if (known && known.until > Date.now()) return known.viewer;
-    const viewer = await lookUp(hash);
-    if (cache.size > 10_000) cache.clear();
-    cache.set(key, { viewer, until: Date.now() + CACHE_MS });
-    return viewer;
+    return lookUp(hash);
   }
 
   return {
     authenticate: async (authorization) => {
       if (authorization === undefined || authorization === '') return adminHash ? undefined : local;
-      const known = letIn.get(authorization);
+      const known = cache.get(authorization);
       if (known && known.until > Date.now()) return known.viewer;
-      const generation = forgotten;
+      const before = forgotten;
       const viewer = await check(authorization);
-      if (letIn.size > 1_000) letIn.clear();
-      // Revoked while it was looked up: not for a second longer.
-      if (viewer && generation === forgotten)
-        letIn.set(authorization, { viewer, until: Date.now() + CACHE_MS });
-      else letIn.delete(authorization);
+      const now = Date.now();
+      sweep(now);
+      // What was revoked while it was looked up is not kept for a second longer.
+      if (before === forgotten) cache.set(authorization, { viewer, until: now + CACHE_MS });
       return viewer;
     },
     forget: (id) => {
       forgotten++;
-      for (const entries of [cache, letIn])
-        for (const [key, entry] of entries)
-          if (id === null || entry.viewer?.tokenId === id) entries.delete(key);
+      for (const [key, entry] of cache) if (id === null || entry.viewer?.tokenId === id) cache.delete(key);
     },
   };
 }
