@@ -16,7 +16,7 @@ import { cpuText, median, spreadOf, type Figure } from './table.ts';
 
 const BATCH = 1000;
 /** Enough that the replica has the next batch when it is through with one. */
-const BATCHES_IN_FLIGHT = 4;
+const BATCHES_IN_FLIGHT = 8;
 const [SERVERS_CORE, LOAD_CORE] = [0, 1];
 
 interface Model {

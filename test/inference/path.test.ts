@@ -51,7 +51,12 @@ test('any path is something, and what was parsed once is remembered', () => {
 
 test('a version means the arm that serves it, whatever its weight; one with a replica first', () => {
   const arm = (id: string, number: number, replicas: number, weight = 1) =>
-    ({ id, weight, version: { number }, replicas: Array(replicas).fill({}) }) as unknown as ArmRoute;
+    ({
+      id,
+      weight,
+      version: { number },
+      replicas: Array.from({ length: replicas }, () => ({})),
+    }) as unknown as ArmRoute;
   const arms = [arm('stable', 1, 2, 100), arm('gone', 2, 0), arm('candidate', 2, 1, 0), arm('new', 3, 0)];
   expect([1, 2, 3, 4].map((number) => armServing(arms, number)?.id)).toEqual([
     'stable',
