@@ -15,7 +15,7 @@ import {
   type InferCall,
 } from '#test/helpers/open-inference.ts';
 import { startStack, type Stack } from '#test/helpers/stack.ts';
-import { deploymentIn, stopped, undeploy } from '#test/helpers/work.ts';
+import { createDeployment, deploymentIn, stopped, undeploy } from '#test/helpers/work.ts';
 import { fixturePredictions } from '#test/replica/process.harness.ts';
 import { serve } from '#test/prediction/served.ts';
 
@@ -604,8 +604,14 @@ test('a deployment on its way up or out: 503, and when to try again', async () =
   let answer = await sendInference(stack, '/v2/models/test/leaving/ready');
   while (answer.status === 200) answer = await sendInference(stack, '/v2/models/test/leaving/ready');
   expect(errorOf(answer)).toEqual({ status: 503, error: expect.stringContaining('STOPPING') });
+  const wanted = { project: 'test', name: 'late', version: 'test/spam:1' };
+  const late = await createDeployment(stack, wanted);
+  const early = await sendInference(stack, inferPath('late'), { body: request });
+  expect(errorOf(early)).toEqual({ status: 503, error: expect.stringContaining('PENDING') });
+  expect(early.headers['retry-after']).toBe('1');
   await stack.worker.start();
   await deploymentIn(stack, id, ['STOPPED']);
+  await deploymentIn(stack, late, ['LIVE']);
 });
 
 test('what nobody expected is masked under an id that the log has', async () => {
