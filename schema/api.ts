@@ -21,9 +21,13 @@ import { openExecution, type Execution } from './execution.ts';
 import { fastPath } from './http/fast-path.ts';
 import { renderPage, sendPage, wantsPage } from './http/graphiql.ts';
 import { sendReadiness } from './http/health.ts';
+import { inference } from './http/inference.ts';
+import { INFERENCE } from './http/inference-path.ts';
+import { refuseInference } from './http/inference-refusal.ts';
 import { multipart } from './http/multipart.ts';
 import {
   identifyRequest,
+  type Refuse,
   isLoopback,
   namesThisMachine,
   originVerdict,
@@ -130,30 +134,29 @@ function handler(services: Services, execution: Execution): Handler {
   const form = multipart(execution, { bodyBytes: config.MAX_BODY_BYTES, files: config.MAX_FILES }, logger);
 
   /** Who asks; undefined for those who are not let in, who have been told so. */
-  async function admit(req: IncomingMessage, res: ServerResponse): Promise<Viewer | undefined> {
+  async function admit(
+    req: IncomingMessage,
+    res: ServerResponse,
+    tell: Refuse = refuse,
+  ): Promise<Viewer | undefined> {
     const viewer = await authenticator.authenticate(req.headers.authorization);
     if (!viewer) {
-      unauthenticated(res);
+      unauthenticated(res, tell);
       return undefined;
     }
     if (viewer.kind === 'USER' && req.headers.authorization === undefined && !namesThisMachine(req.headers)) {
-      refuse(
-        res,
-        403,
-        'FOREIGN_HOST',
-        'Without a token the api answers only under the name of this machine.',
-      );
+      tell(res, 403, 'FOREIGN_HOST', 'Without a token the api answers only under the name of this machine.');
       return undefined;
     }
     return viewer;
   }
 
   /** Whether a page may ask; it has been told where not. */
-  function mayAsk(req: IncomingMessage, res: ServerResponse): boolean {
+  function mayAsk(req: IncomingMessage, res: ServerResponse, tell: Refuse = refuse): boolean {
     const verdict = originVerdict(req, config.ALLOWED_ORIGINS);
     if (verdict === 'allowed') allowOrigin(req, res);
     if (verdict !== 'foreign') return true;
-    refuse(
+    tell(
       res,
       403,
       'FOREIGN_ORIGIN',
@@ -188,6 +191,16 @@ function handler(services: Services, execution: Execution): Handler {
     if (viewer) await receive(req, res, viewer);
   }
 
+  const inProtocol: Refuse = (res, status, _code, message, headers) =>
+    refuseInference(res, status, message, headers);
+  const infer = inference(platform, services.predictor, (req, res) => admit(req, res, inProtocol));
+
+  async function inferenceV2(req: IncomingMessage, res: ServerResponse, path: string): Promise<void> {
+    if (!mayAsk(req, res, inProtocol)) return;
+    if (req.method !== 'OPTIONS') return infer(req, res, path);
+    res.writeHead(204).end();
+  }
+
   const sendDownload = downloads(platform, async (req, res) =>
     mayAsk(req, res) ? admit(req, res) : undefined,
   );
@@ -207,15 +220,17 @@ function handler(services: Services, execution: Execution): Handler {
     const question = url.indexOf('?');
     const path = question === -1 ? url : url.slice(0, question);
     const work =
-      path === '/graphql'
-        ? graphql(req, res, question === -1 ? '' : url.slice(question))
-        : path === '/health/ready'
-          ? sendReadiness(res, platform)
-          : path === UPLOADS || path.startsWith(`${UPLOADS}/`)
-            ? upload(req, res)
-            : path.startsWith(`${VERSIONS}/`)
-              ? download(req, res, url)
-              : other(path, res);
+      path === INFERENCE || path.startsWith(`${INFERENCE}/`)
+        ? inferenceV2(req, res, path)
+        : path === '/graphql'
+          ? graphql(req, res, question === -1 ? '' : url.slice(question))
+          : path === '/health/ready'
+            ? sendReadiness(res, platform)
+            : path === UPLOADS || path.startsWith(`${UPLOADS}/`)
+              ? upload(req, res)
+              : path.startsWith(`${VERSIONS}/`)
+                ? download(req, res, url)
+                : other(path, res);
     work.catch((error: unknown) => failed(error, req, res, logger));
   };
 }
@@ -226,29 +241,34 @@ async function other(path: string, res: ServerResponse): Promise<void> {
     res.writeHead(302, { location: '/graphql' }).end();
     return;
   }
-  refuse(res, 404, 'NOT_FOUND', 'There is /graphql, /uploads, /versions, /health/live and /health/ready.');
+  refuse(
+    res,
+    404,
+    'NOT_FOUND',
+    'There is /graphql, /v2, /uploads, /versions, /health/live and /health/ready.',
+  );
 }
 
 function allowOrigin(req: IncomingMessage, res: ServerResponse): void {
   res.setHeader('access-control-allow-origin', String(req.headers.origin));
   res.setHeader('vary', 'origin');
-  res.setHeader('access-control-expose-headers', 'content-disposition, content-range, etag, repr-digest');
+  res.setHeader(
+    'access-control-expose-headers',
+    'content-disposition, content-range, etag, inference-header-content-length, repr-digest, retry-after, x-request-id',
+  );
   if (req.method !== 'OPTIONS') return;
   res.setHeader('access-control-allow-methods', 'GET, POST');
-  res.setHeader('access-control-allow-headers', 'authorization, content-type, range, if-range');
+  res.setHeader(
+    'access-control-allow-headers',
+    'authorization, content-type, inference-header-content-length, range, if-range',
+  );
   res.setHeader('access-control-max-age', '600');
 }
 
-function unauthenticated(res: ServerResponse): void {
-  refuse(
-    res,
-    401,
-    'UNAUTHENTICATED',
-    'This needs a token that works: send `Authorization: Bearer <token>`.',
-    {
-      'www-authenticate': 'Bearer',
-    },
-  );
+function unauthenticated(res: ServerResponse, tell: Refuse): void {
+  tell(res, 401, 'UNAUTHENTICATED', 'This needs a token that works: send `Authorization: Bearer <token>`.', {
+    'www-authenticate': 'Bearer',
+  });
 }
 
 function failed(error: unknown, req: IncomingMessage, res: ServerResponse, logger: Logger): void {

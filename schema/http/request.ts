@@ -30,6 +30,15 @@ export function sendJson(
   res.end(text);
 }
 
+/** How a request is refused, in the form of whatever is spoken. */
+export type Refuse = (
+  res: ServerResponse,
+  status: number,
+  code: string,
+  message: string,
+  headers?: Record<string, string>,
+) => void;
+
 /** Refuses a request in GraphQL's form. */
 export function refuse(
   res: ServerResponse,

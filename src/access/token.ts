@@ -102,7 +102,18 @@ const USED_MS = 60_000;
  */
 export function openAuthenticator(platform: Platform): Authenticator {
   const adminHash = adminTokenHash(platform.config.ADMIN_TOKEN_FILE);
+  /** By the whole header: neither parsing nor hashing for whoever asks many times a second. */
   const cache = new Map<string, { viewer: Viewer | undefined; until: number }>();
+  let forgotten = 0;
+  let sweepAt = 0;
+
+  /** Secrets stay in memory no longer than they are of use. */
+  function sweep(now: number): void {
+    if (cache.size > 10_000) cache.clear();
+    if (now < sweepAt) return;
+    sweepAt = now + CACHE_MS;
+    for (const [key, { until }] of cache) if (until <= now) cache.delete(key);
+  }
 
   async function lookUp(hash: Buffer): Promise<Viewer | undefined> {
     const row = await queries.findLiveToken(platform.db, hash);
@@ -119,23 +130,30 @@ export function openAuthenticator(platform: Platform): Authenticator {
     };
   }
 
+  async function check(authorization: string): Promise<Viewer | undefined> {
+    const secret = /^Bearer ([\x21-\x7e]{16,512})$/i.exec(authorization)?.[1];
+    if (!secret) return undefined;
+    const hash = hashOf(secret);
+    if (adminHash && timingSafeEqual(hash, adminHash)) return admin;
+    if (!secret.startsWith(PREFIX)) return undefined;
+    return lookUp(hash);
+  }
+
   return {
     authenticate: async (authorization) => {
       if (authorization === undefined || authorization === '') return adminHash ? undefined : local;
-      const secret = /^Bearer ([\x21-\x7e]{16,512})$/i.exec(authorization)?.[1];
-      if (!secret) return undefined;
-      const hash = hashOf(secret);
-      if (adminHash && timingSafeEqual(hash, adminHash)) return admin;
-      if (!secret.startsWith(PREFIX)) return undefined;
-      const key = hash.toString('base64');
-      const known = cache.get(key);
+      const known = cache.get(authorization);
       if (known && known.until > Date.now()) return known.viewer;
-      const viewer = await lookUp(hash);
-      if (cache.size > 10_000) cache.clear();
-      cache.set(key, { viewer, until: Date.now() + CACHE_MS });
+      const before = forgotten;
+      const viewer = await check(authorization);
+      const now = Date.now();
+      sweep(now);
+      // What was revoked while it was looked up is not kept for a second longer.
+      if (before === forgotten) cache.set(authorization, { viewer, until: now + CACHE_MS });
       return viewer;
     },
     forget: (id) => {
+      forgotten++;
       for (const [key, entry] of cache) if (id === null || entry.viewer?.tokenId === id) cache.delete(key);
     },
   };

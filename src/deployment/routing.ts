@@ -247,6 +247,17 @@ export function armAt(arms: readonly ArmRoute[], place: number): ArmRoute | unde
   return ready.find(({ weight }) => (left -= weight) < 0) ?? ready.at(-1);
 }
 
+/** The arm that serves a version number, whatever its weight; one with a replica comes first. */
+export function armServing(arms: readonly ArmRoute[], version: number): ArmRoute | undefined {
+  let found: ArmRoute | undefined;
+  for (const arm of arms) {
+    if (arm.version.number !== version) continue;
+    if (arm.replicas.length > 0) return arm;
+    found ??= arm;
+  }
+  return found;
+}
+
 /** The less busy of two replicas drawn at random, passing over those that could not be reached lately. */
 export function drawReplica(
   replicas: readonly ReplicaRoute[],

@@ -3,6 +3,7 @@ import { isUtf8 } from 'node:buffer';
 import { ValidationError } from '../platform/errors.ts';
 import type { Datatype } from '../signature/signature.ts';
 import { cellWriter } from '../tensor/cell.ts';
+import { suggestion } from '../text/nearest.ts';
 import { describe } from '../tensor/issues.ts';
 import type { TensorInput } from '../tensor/parse.ts';
 import {
@@ -25,32 +26,72 @@ export function headerLengthOf(value: string | string[] | undefined): number | n
 /** @throws ValidationError for a body that is no request; whether the model can take it is `parseTensors`' question. */
 export function decodeRequest(body: Buffer, headerLength: number | null): InferRequest {
   const { header, payload } = split(body, headerLength);
+  checkMembers(header, requestMembers, []);
   const inputs = listOf(header['inputs'], 'inputs');
   const parameters = objectOf(header['parameters'], ['parameters']) as Parameters;
-  const binaryOutput = parameters['binary_data_output'] === true;
+  const binaryOutput = flagOf(parameters, 'binary_data_output', []) ?? false;
   const reader = new PayloadReader(payload);
-  const decoded = inputs.map((input, index) => {
-    const size = binarySizeOf(input, ['inputs', index]);
-    return size === null ? (input as unknown as TensorInput) : reader.read(input, size, ['inputs', index]);
-  });
+  const decoded: TensorInput[] = [];
+  for (let index = 0; index < inputs.length; index++) {
+    const input = inputs[index]!;
+    const path = ['inputs', index];
+    checkMembers(input, inputMembers, path);
+    const size = binarySizeOf(input, path);
+    decoded.push(size === null ? declaredInput(input, path) : reader.read(input, size, path));
+  }
   reader.finish();
   return {
     id: textOf(header['id'], 'id'),
     parameters,
     inputs: decoded,
-    outputs: header['outputs'] === undefined ? null : requestedOutputs(header['outputs'], binaryOutput),
+    outputs: (header['outputs'] ?? null) === null ? null : requestedOutputs(header['outputs'], binaryOutput),
     binaryOutput,
   };
+}
+
+const requestMembers = new Set(['id', 'parameters', 'inputs', 'outputs']);
+const inputMembers = new Set(['name', 'shape', 'datatype', 'parameters', 'data']);
+const outputMembers = new Set(['name', 'parameters']);
+
+/** What the protocol does not know would be ignored: a slip in a name is better told. Parameters are free. */
+function checkMembers(object: JsonObject, known: ReadonlySet<string>, path: Path): void {
+  for (const name in object) {
+    if (known.has(name)) continue;
+    const expected = `one of ${[...known].join(', ')}`;
+    const where = [...path, name];
+    const meant = suggestion(name, known);
+    const message = `${where.join('.')}: expected ${expected}, found an unknown member.${meant === '' ? '' : ` ${meant}`}`;
+    throw ValidationError.of(where, expected, 'an unknown member', { message });
+  }
+}
+
+/** A parameter that is true or false; undefined where it is not given. */
+function flagOf(parameters: JsonObject, name: string, path: Path): boolean | undefined {
+  const value = parameters[name] ?? undefined;
+  if (value === undefined || typeof value === 'boolean') return value;
+  throw ValidationError.of([...path, 'parameters', name], 'true or false', describe(value));
+}
+
+/** An input with its values in JSON; what the protocol demands beside them must be there. */
+function declaredInput(input: JsonObject, path: Path): TensorInput {
+  for (const name of ['shape', 'datatype']) {
+    if ((input[name] ?? null) === null) {
+      const expected = name === 'shape' ? 'a list of dimensions' : 'a datatype of the protocol';
+      throw ValidationError.of([...path, name], expected, 'nothing');
+    }
+  }
+  return input as unknown as TensorInput;
 }
 
 function requestedOutputs(given: unknown, binaryOutput: boolean): RequestedOutput[] {
   return listOf(given, 'outputs').map((output, index) => {
     const { name } = output;
+    checkMembers(output, outputMembers, ['outputs', index]);
     if (typeof name !== 'string') {
       throw ValidationError.of(['outputs', index, 'name'], 'the name of an output', describe(name));
     }
-    const binary = objectOf(output['parameters'], ['outputs', index, 'parameters'])['binary_data'];
-    return { name, binary: typeof binary === 'boolean' ? binary : binaryOutput };
+    const parameters = objectOf(output['parameters'], ['outputs', index, 'parameters']);
+    return { name, binary: flagOf(parameters, 'binary_data', ['outputs', index]) ?? binaryOutput };
   });
 }
 
@@ -125,6 +166,7 @@ function textOf(value: unknown, name: string): string | null {
 }
 
 function binarySizeOf(tensor: JsonObject, path: Path): number | null {
+  if (tensor['parameters'] === undefined) return null;
   const size = objectOf(tensor['parameters'], [...path, 'parameters'])['binary_data_size'];
   if (size === undefined) return null;
   const at = [...path, 'parameters', 'binary_data_size'];

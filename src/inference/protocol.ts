@@ -38,6 +38,8 @@ export interface InferResponse {
 /** A body and the length of its JSON header; null when it is nothing but JSON. */
 export interface Encoded {
   readonly body: Buffer;
+  /** What follows it, where copying that together would cost more than sending it in pieces. */
+  readonly tail?: readonly Uint8Array[];
   readonly headerLength: number | null;
 }
 
@@ -83,13 +85,13 @@ export function encodeRequest(
 
 /** A response; `binary` says which outputs go as bytes. */
 export function encodeResponse(response: InferResponse, binary: (name: string) => boolean): Encoded {
+  const encoded = encodeAnswer(response, binary);
+  return typeof encoded === 'string' ? { body: Buffer.from(encoded), headerLength: null } : encoded;
+}
+
+/** As `encodeResponse`, where one without binary tensors stays text: HTTP then goes out in one piece with its head. */
+export function encodeAnswer(response: InferResponse, binary: (name: string) => boolean): Encoded | string {
   const { modelName, modelVersion, id, parameters, outputs } = response;
-  const inBinary = outputs.filter((output) => binary(output.name));
-  const sizes = inBinary.map((output) => wireSize(output.data));
-  const declared = outputs.map((output) => {
-    const at = inBinary.indexOf(output);
-    return declare(output, at === -1 ? `"data":${jsonText(output)}` : asBinary(sizes[at]!));
-  });
   let json = `{"model_name":${JSON.stringify(modelName)}`;
   if (modelVersion !== null) json += `,"model_version":${JSON.stringify(modelVersion)}`;
   if (id !== null) json += `,"id":${JSON.stringify(id)}`;
@@ -97,8 +99,21 @@ export function encodeResponse(response: InferResponse, binary: (name: string) =
     json += `,"parameters":${JSON.stringify(parameters)}`;
     break;
   }
-  json += `,"outputs":[${declared.join(',')}]}`;
-  if (inBinary.length === 0) return { body: Buffer.from(json), headerLength: null };
+  json += ',"outputs":[';
+  const inBinary: NamedTensor[] = [];
+  const sizes: number[] = [];
+  for (let index = 0; index < outputs.length; index++) {
+    const output = outputs[index]!;
+    if (index > 0) json += ',';
+    if (binary(output.name)) {
+      const size = wireSize(output.data);
+      inBinary.push(output);
+      sizes.push(size);
+      json += declare(output, asBinary(size));
+    } else json += declare(output, `"data":${jsonText(output)}`);
+  }
+  json += ']}';
+  if (inBinary.length === 0) return json;
   return assemble(encodeHeader(json), sizes, (body, at) => writeAll(inBinary, body, at));
 }
 

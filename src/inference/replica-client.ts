@@ -12,9 +12,17 @@ import { ReplicaFailed, ReplicaTimeout, ReplicaUnreachable } from './replica-err
 import { parseTiming, TIMING_HEADER, type ReplicaStatus, type Timing } from './replica-status.ts';
 import { RequestLayouts, type RequestLayout } from './request-layout.ts';
 
+/** As much of an AbortSignal as a call uses; one that is lighter than an EventTarget may stand in for it. */
+export interface CallSignal {
+  readonly aborted: boolean;
+  readonly reason: unknown;
+  addEventListener(type: 'abort', listener: () => void, options: { readonly once: true }): void;
+  removeEventListener(type: 'abort', listener: () => void): void;
+}
+
 export interface InferOptions {
   readonly timeoutMs?: number;
-  readonly signal?: AbortSignal;
+  readonly signal?: CallSignal;
   /** Never in one exchange with other calls: for a second try of what may have killed a replica. */
   readonly alone?: boolean;
 }
@@ -142,7 +150,7 @@ export class ReplicaClient {
 
   // Deadlines
 
-  #limit(call: Call, signal: AbortSignal | undefined): void {
+  #limit(call: Call, signal: CallSignal | undefined): void {
     call.timer = setTimeout(() => {
       this.#fail(call, new ReplicaTimeout(call.timeoutMs, call.trip?.exchange.isSent ?? false));
     }, call.timeoutMs);

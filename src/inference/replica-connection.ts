@@ -1,5 +1,5 @@
 /** HTTP to one replica: how it is reached, and what its refusals mean. */
-import { Pool } from 'undici';
+import { Pool, type Dispatcher } from 'undici';
 import { Exchange, type Answer, type Done } from './exchange.ts';
 import type { Encoded } from './protocol.ts';
 import { ReplicaFailed, ReplicaRejected, ReplicaUnreachable, type ReplicaError } from './replica-errors.ts';
@@ -41,20 +41,25 @@ export class ReplicaConnection {
     this.#authorization = token === undefined || token === null ? [] : ['authorization', `Bearer ${token}`];
   }
 
-  infer({ body, headerLength }: Encoded, done: Done): Exchange {
+  infer({ body, headerLength, tail }: Encoded, done: Done): Exchange {
     const type = headerLength === null ? 'application/json' : 'application/octet-stream';
     const headers = [...this.#authorization, 'content-type', type];
     if (headerLength !== null) headers.push('inference-header-content-length', String(headerLength));
-    return this.#post(this.#inferPath, headers, body, done);
+    if (tail === undefined) return this.#post(this.#inferPath, headers, body, done);
+    const length = tail.reduce((size, piece) => size + piece.byteLength, body.length);
+    headers.push('content-length', String(length));
+    return this.#post(this.#inferPath, headers, [body, ...tail], done);
   }
 
   control(path: '/lease' | '/drain', done: Done): Exchange {
     return this.#post(path, [...this.#authorization], null, done);
   }
 
-  #post(path: string, headers: string[], body: Buffer | null, done: Done): Exchange {
+  #post(path: string, headers: string[], body: Buffer | readonly Uint8Array[] | null, done: Done): Exchange {
     const exchange = new Exchange(done);
-    this.#pool.dispatch({ path, method: 'POST', headers, body, blocking: false }, exchange);
+    // undici writes any iterable piece by piece; its types know of fewer.
+    const options = { path, method: 'POST', headers, body, blocking: false };
+    this.#pool.dispatch(options as Dispatcher.DispatchOptions, exchange);
     return exchange;
   }
 

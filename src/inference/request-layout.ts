@@ -3,6 +3,8 @@ import { stackable } from '../tensor/batch.ts';
 import { elementBytes, rowSize, sameNames, wireSize, writeWire, type NamedTensor } from '../tensor/tensor.ts';
 import { assemble, requestHeader, type Encoded } from './protocol.ts';
 
+/** Bytes from which a copy costs more than writing in pieces: its memory has to be collected, too. */
+const IN_PIECES = 64 * 1024;
 /** Headers that a layout keeps: those of single requests and of all merged ones. */
 const MOST_HEADERS = 256;
 /** Layouts that are kept. A version has one, unless its inputs have further variable dimensions. */
@@ -32,12 +34,19 @@ export class RequestLayout {
     return stackable(this.#inputs, inputs);
   }
 
-  /** One request with the rows of all calls, in their order. */
+  /** One request with the rows of all calls, in their order; a large one of a single call is not copied. */
   encode(calls: readonly (readonly NamedTensor[])[], rows: number): Encoded {
     const sizes =
       this.#rowBytes?.map((bytes) => bytes * rows) ??
       this.#inputs.map((_, index) => calls.reduce((sum, inputs) => sum + wireSize(inputs[index]!.data), 0));
-    return assemble(this.#header(rows, sizes), sizes, (body, offset) => {
+    const header = this.#header(rows, sizes);
+    const [only] = calls;
+    if (calls.length === 1 && only !== undefined && this.#rowBytes !== null) {
+      let size = 0;
+      for (const bytes of sizes) size += bytes;
+      if (size >= IN_PIECES) return { body: header, headerLength: header.length, tail: only.map(bytesOf) };
+    }
+    return assemble(header, sizes, (body, offset) => {
       let at = offset;
       for (let index = 0; index < this.#inputs.length; index++) {
         for (const inputs of calls) at = writeWire(inputs[index]!.data, body, at);
@@ -53,6 +62,11 @@ export class RequestLayout {
     if (this.#rowBytes !== null && rows <= MOST_HEADERS) this.#headers.set(rows, header);
     return header;
   }
+}
+
+function bytesOf({ data }: NamedTensor): Uint8Array {
+  const { buffer, byteOffset, byteLength } = data as Uint8Array;
+  return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
 /** The layouts that were met lately. */

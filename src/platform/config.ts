@@ -118,7 +118,10 @@ export const environment = z.object({
     .describe('Least level that is logged.'),
   DATABASE_POOL: integer(10, 2, 200).describe('PostgreSQL connections of one process, at most.'),
   MAX_BODY_BYTES: integer(4 * 1024 * 1024, 1024, 1024 ** 3).describe(
-    'Largest GraphQL request without files, in bytes.',
+    'Largest GraphQL request without files, and largest JSON of an inference request, in bytes.',
+  ),
+  MAX_INFER_BYTES: integer(256 * 1024 ** 2, 1024, 1024 ** 3).describe(
+    'Largest inference request with binary tensors, in bytes.',
   ),
   MAX_FILE_BYTES: integer(20 * 1024 ** 3, 1024, 1024 ** 4).describe('Largest uploaded file, in bytes.'),
   MAX_VERSION_BYTES: integer(100 * 1024 ** 3, 1024, 1024 ** 4).describe(

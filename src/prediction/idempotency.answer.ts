@@ -5,9 +5,9 @@ import type { Version } from '../version/version.ts';
 import type { Predicted, PredictInput } from './prediction.ts';
 
 /** SHA-256 of all that decides the answer: not of how long to wait. Columns may come in any order. */
-export function digestOf({ rows, tensors, outputs, labels, routingKey }: PredictInput): Buffer {
+export function digestOf({ rows, tensors, outputs, labels, routingKey, version }: PredictInput): Buffer {
   const hash = createHash('sha256');
-  digest(hash, { rows, tensors, outputs, labels, routingKey });
+  digest(hash, { rows, tensors, outputs, labels, routingKey, version });
   return hash.digest();
 }
 

@@ -11,9 +11,11 @@ import { isDatabaseAway } from '../platform/database.ts';
 import { ConflictError, DeadlineExceededError, NotReadyError, ValidationError } from '../platform/errors.ts';
 import { newId } from '../platform/id.ts';
 import type { Platform } from '../platform/platform.ts';
+import type { CallSignal } from '../inference/replica-client.ts';
 import { findVersions } from '../version/version.queries.ts';
 import { decodeAnswer, digestOf, encodeAnswer } from './idempotency.answer.ts';
 import * as queries from './idempotency.queries.ts';
+import type { DeploymentRoute } from '../deployment/routing.ts';
 import type { Predicted, PredictInput, Predictor } from './prediction.ts';
 
 export interface KeyedInput extends PredictInput {
@@ -35,7 +37,7 @@ interface Run {
   readonly timeoutMs: number;
   /** performance.now() at which its time is over. */
   readonly end: number;
-  readonly signal: AbortSignal | undefined;
+  readonly signal: CallSignal | undefined;
 }
 
 export class IdempotentPredictor {
@@ -47,26 +49,34 @@ export class IdempotentPredictor {
     this.#predictor = predictor;
   }
 
+  /** As Predictor.route. */
+  route(viewer: Viewer, ref: string): Promise<DeploymentRoute> {
+    return this.#predictor.route(viewer, ref);
+  }
+
   /**
    * As Predictor.predict.
    * @throws as that, and with a key: ConflictError when it was given with another request, NotReadyError when PostgreSQL is
    * away, because nobody can tell then whether it was.
    */
-  async predict(viewer: Viewer, input: KeyedInput, signal?: AbortSignal): Promise<Predicted> {
-    const { idempotencyKey, ...request } = input;
+  async predict(viewer: Viewer, input: KeyedInput, signal?: CallSignal): Promise<Predicted> {
+    const { idempotencyKey } = input;
     if (idempotencyKey === null || idempotencyKey === undefined)
       return this.#predictor.predict(viewer, input, signal);
     if (!key.test(idempotencyKey)) {
       const expected = '1 to 200 visible ASCII characters without spaces';
       throw ValidationError.of(['idempotencyKey'], expected, shown(idempotencyKey));
     }
+    const { idempotencyKey: _key, read, ...given } = input;
+    // What is asked decides whether it was asked before, so it is read first.
+    const request: PredictInput = { ...given, ...read?.() };
     const { id: deploymentId } = await this.#predictor.route(viewer, input.deployment);
-    const timeoutMs = this.#predictor.timeout(input);
+    const timeoutMs = this.#predictor.timeout(request);
     const run: Run = {
       viewer,
       input: request,
       claim: { deploymentId, key: idempotencyKey, owner: newId() },
-      digest: digestOf(input),
+      digest: digestOf(request),
       timeoutMs,
       end: performance.now() + timeoutMs,
       signal,
@@ -96,7 +106,8 @@ export class IdempotentPredictor {
       const left = run.end - performance.now();
       if (left <= 0) throw new DeadlineExceededError(run.timeoutMs, 'Ask again with the same key.');
       // One that is free again is tried at once.
-      if (held) await delay(Math.min(waitMs, left), undefined, run.signal ? { signal: run.signal } : {});
+      if (run.signal?.aborted) throw run.signal.reason;
+      if (held) await delay(Math.min(waitMs, left));
     }
   }
 
@@ -134,7 +145,7 @@ function otherRequest(name: string, { askedAt, answer }: queries.HeldKey): Confl
   const state = answer ? 'answered' : 'under way';
   return new ConflictError(
     `The key ${name} was given with another request.`,
-    `asked at ${askedAt.toISOString()}, ${state}; rows, tensors, outputs or labels differ`,
+    `asked at ${askedAt.toISOString()}, ${state}; what is asked differs`,
     'Take a new key for a new request.',
   );
 }

@@ -2,6 +2,7 @@
 import { may, type Viewer } from '../access/access.ts';
 import {
   armAt,
+  armServing,
   drawReplica,
   type ArmRoute,
   type DeploymentRoute,
@@ -16,7 +17,7 @@ import {
   ReplicaTimeout,
   ReplicaUnreachable,
 } from '../inference/replica-errors.ts';
-import type { Inferred } from '../inference/replica-client.ts';
+import type { CallSignal, Inferred } from '../inference/replica-client.ts';
 import type { Outcome } from '../metric/window.ts';
 import type { Recorder } from '../metric/recorder.ts';
 import type { Config } from '../platform/config.ts';
@@ -43,18 +44,28 @@ import type { LogEntry } from './log.entry.ts';
 import type { PredictionLog } from './log.ts';
 import { ModelError } from './prediction.errors.ts';
 
-export interface PredictInput {
-  /** A deployment's id, or `project/name`. */
-  readonly deployment: string;
+/** What is asked of a model. */
+export interface Asked {
   readonly rows?: readonly Row[] | null | undefined;
   readonly tensors?: readonly TensorInput[] | null | undefined;
   readonly outputs?: readonly string[] | null | undefined;
-  /** Requests with the same key are answered by the same arm, as long as its share does not shrink past the key. */
-  readonly routingKey?: string | null | undefined;
   /** Milliseconds; the configuration's where it is missing. */
   readonly timeoutMs?: number | null | undefined;
   /** Whatever the caller wants to find it by in the log. */
   readonly labels?: readonly TagRecord[] | null | undefined;
+}
+
+export interface PredictInput extends Asked {
+  /** A deployment's id, or `project/name`. */
+  readonly deployment: string;
+  /** Requests with the same key are answered by the same arm, as long as its share does not shrink past the key. */
+  readonly routingKey?: string | null | undefined;
+  /** Only the arm with this version number answers, whatever its weight. */
+  readonly version?: number | undefined;
+  /** Reads the rest once the arm is known: what is wrong with a body is then counted where it was sent to. */
+  readonly read?: (() => Asked) | undefined;
+  /** Where the tensors stand in the caller's input, for errors; default `tensors`. */
+  readonly tensorsAt?: readonly string[] | undefined;
 }
 
 export interface Predicted {
@@ -114,12 +125,14 @@ export class Predictor {
    * @throws NotFoundError, ForbiddenError, ValidationError, NotReadyError, OverloadedError, DeadlineExceededError,
    * ModelError.
    */
-  async predict(viewer: Viewer, input: PredictInput, signal?: AbortSignal): Promise<Predicted> {
+  async predict(viewer: Viewer, input: PredictInput, signal?: CallSignal): Promise<Predicted> {
     const started = performance.now();
     const route = await this.route(viewer, input.deployment);
     if (!answers(route.state)) throw notAnswering(route);
-    const place = placeFor(route.id, input.routingKey);
-    const arm = armAt(route.arms, place) ?? route.arms[0];
+    const arm =
+      input.version === undefined
+        ? (armAt(route.arms, placeFor(route.id, input.routingKey)) ?? route.arms[0])
+        : armOf(route, input.version);
     if (!arm) throw notAnswering(route);
     const counted = { deploymentId: route.id, armId: arm.id, armName: arm.name };
     this.#recorder.enter(counted);
@@ -127,12 +140,13 @@ export class Predictor {
     const seen: Seen = { rows: 0, labels: null, inputs: [], outputs: null, requestId: null, error: null };
     try {
       const { signature } = arm;
-      const deadline = this.timeout(input);
-      checkOutputs(signature, input.outputs);
-      if (input.labels) seen.labels = checkTags(['labels'], input.labels);
-      const inputs = (seen.inputs = pack(signature, input, this.#config.MAX_ROWS));
+      const asked = input.read === undefined ? input : input.read();
+      const deadline = this.timeout(asked);
+      checkOutputs(signature, asked.outputs);
+      if (asked.labels) seen.labels = checkTags(['labels'], asked.labels);
+      const inputs = (seen.inputs = pack(signature, asked, this.#config.MAX_ROWS, input.tensorsAt));
       const rows = (seen.rows = rowCount(signature, inputs));
-      const inferred = await this.#infer(arm, route, inputs, input.outputs ?? null, deadline, signal);
+      const inferred = await this.#infer(arm, route, inputs, asked.outputs ?? null, deadline, signal);
       const warnings = checkNumbers(signature, inferred.outputs, rows, route.invalidOutputs === 'RETURN');
       outcome = warnings.length > 0 ? 'model' : 'ok';
       const requestId = (seen.requestId = newId());
@@ -162,7 +176,7 @@ export class Predictor {
   }
 
   /** How long a request may take, in milliseconds. @throws ValidationError */
-  timeout(input: Pick<PredictInput, 'timeoutMs'>): number {
+  timeout(input: Pick<Asked, 'timeoutMs'>): number {
     const { timeoutMs } = input;
     if (timeoutMs === null || timeoutMs === undefined) return this.#config.PREDICT_TIMEOUT_MS;
     if (timeoutMs < 1 || timeoutMs > MAX_TIMEOUT_MS) {
@@ -178,7 +192,7 @@ export class Predictor {
     inputs: readonly NamedTensor[],
     outputs: readonly string[] | null,
     timeoutMs: number,
-    signal: AbortSignal | undefined,
+    signal: CallSignal | undefined,
   ): Promise<Inferred> {
     const started = performance.now();
     let replica = drawReplica(arm.replicas, started, null);
@@ -214,7 +228,7 @@ async function send(
   outputs: readonly string[] | null,
   timeoutMs: number,
   alone: boolean,
-  signal: AbortSignal | undefined,
+  signal: CallSignal | undefined,
 ): Promise<Inferred> {
   const { load } = replica;
   const begunAt = performance.now();
@@ -256,13 +270,29 @@ function placeFor(deploymentId: string, key: string | null | undefined): number 
   return placeOf(deploymentId, key);
 }
 
-function pack(signature: Signature, input: PredictInput, maxRows: number): NamedTensor[] {
+/** @throws NotFoundError that says which versions are there. */
+export function armOf(route: DeploymentRoute, version: number): ArmRoute {
+  const arm = armServing(route.arms, version);
+  if (arm) return arm;
+  const served = [...new Set(route.arms.map((one) => one.version.number))].toSorted((a, b) => a - b);
+  throw new NotFoundError(
+    `Version ${version} at ${route.label}`,
+    served.length === 0 ? 'No version is deployed there.' : `Deployed there: ${served.join(', ')}.`,
+  );
+}
+
+function pack(
+  signature: Signature,
+  input: Asked,
+  maxRows: number,
+  root: readonly string[] | undefined,
+): NamedTensor[] {
   const { rows, tensors } = input;
   if ((rows ?? null) !== null && (tensors ?? null) !== null) {
     throw ValidationError.of(['tensors'], 'either rows or tensors', 'both');
   }
   if (rows) return packRows(signature, rows, maxRows);
-  if (tensors) return parseTensors(signature, tensors, { maxRows });
+  if (tensors) return parseTensors(signature, tensors, root === undefined ? { maxRows } : { maxRows, root });
   throw ValidationError.of(['rows'], 'rows or tensors', 'neither');
 }
 
@@ -295,7 +325,8 @@ function checkNumbers(
   );
 }
 
-function notAnswering(route: DeploymentRoute): NotReadyError {
+/** Why a deployment has no answer now. */
+export function notAnswering(route: DeploymentRoute): NotReadyError {
   const why = route.stateReason ? ` ${route.stateReason}` : '';
   if (answers(route.state)) return new NotReadyError(`No replica of ${route.label} is ready.${why}`, SHUN_MS);
   const waits = isComingUp(route.state);

@@ -105,6 +105,8 @@ export function startReplica(
     ...served,
     listen: advertised ? { host: '0.0.0.0', port: 0 } : { socketPath },
     leaseSeconds: config.REPLICA_LEASE_SECONDS,
+    // The header in front of the tensors is the api's own, and may be longer than the caller's.
+    maxBodyBytes: config.MAX_INFER_BYTES + config.MAX_BODY_BYTES,
     readyFile,
     exitFile,
   };

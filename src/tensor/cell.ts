@@ -120,7 +120,7 @@ const booleanWriter: CellWriter = (data, at, value) => {
 };
 
 /** What is wrong with a text that is meant for a model; null when nothing is. */
-function textFault(value: string): CellFault | null {
+export function textFault(value: string): CellFault | null {
   if (value.includes('\0')) {
     return fault('text without NUL characters', value, 'onnxruntime silently cuts a text at its first NUL.');
   }

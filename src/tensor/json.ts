@@ -36,7 +36,8 @@ export function jsonText(tensor: NamedTensor): string {
   for (let at = 0; at < tensor.data.length; at++) {
     const element = read(at);
     if (at > 0) text += ',';
-    text += typeof element === 'string' ? JSON.stringify(element) : String(element);
+    if (typeof element === 'string') text += JSON.stringify(element);
+    else text += element === 0 && 1 / element < 0 ? '-0' : String(element);
   }
   return `${text}]`;
 }

@@ -1,6 +1,6 @@
 /** A caller's tensors against a signature: everything that can be wrong with them is said before a model sees them. */
 import type { Signature, TensorSpec } from '../signature/signature.ts';
-import { cellWriter, type CellWriter } from './cell.ts';
+import { cellWriter, textFault, type CellWriter } from './cell.ts';
 import { describe, Issues } from './issues.ts';
 import { suggestion } from '../text/nearest.ts';
 import { allocate, elementCount, floats, sameShape, type NamedTensor, type TensorData } from './tensor.ts';
@@ -278,12 +278,32 @@ function fillNested(into: Nesting, list: unknown, level: number, offset: number,
 
 /** A binary tensor's values: the bytes had the right number, but may hold what the model cannot take. */
 function checkBinary(tensor: NamedTensor, nullable: boolean, path: Path, issues: Issues): boolean {
-  const values = nullable ? null : floats(tensor);
-  const bits = tensor.datatype === 'BOOL' ? (tensor.data as Uint8Array) : null;
-  const wrong =
-    values?.findIndex((value) => !Number.isFinite(value)) ?? bits?.findIndex((bit) => bit > 1) ?? -1;
-  if (wrong === -1) return true;
-  if (values === null) issues.add([...path, wrong], '0 or 1', String(bits?.[wrong]));
-  else issues.add([...path, wrong], 'a finite number', String(values[wrong]), 'The input is not nullable.');
+  const { datatype, data } = tensor;
+  const at =
+    datatype === 'BYTES' || datatype === 'BOOL' ? firstWrong(tensor) : firstInfinite(tensor, nullable);
+  if (at === -1) return true;
+  const where = [...path, at];
+  if (datatype === 'BOOL') issues.add(where, '0 or 1', String(data[at]));
+  else if (datatype === 'BYTES') {
+    const wrong = textFault(data[at] as string);
+    issues.add(where, wrong?.expected ?? 'text', wrong?.found ?? 'other bytes', wrong?.why);
+  } else issues.add(where, 'a finite number', String(floats(tensor)?.[at]), 'The input is not nullable.');
   return false;
+}
+
+/** Index of a byte that is no truth value, or of a text that no model takes; -1 where there is none. */
+function firstWrong({ datatype, data }: NamedTensor): number {
+  if (datatype === 'BOOL') return (data as Uint8Array).findIndex((bit) => bit > 1);
+  return (data as string[]).findIndex((text) => textFault(text) !== null);
+}
+
+/** Index of the first NaN or infinity where there must be none; -1 otherwise. Plain: images have many elements. */
+function firstInfinite(tensor: NamedTensor, nullable: boolean): number {
+  const numbers = nullable ? null : floats(tensor);
+  if (numbers === null) return -1;
+  for (let at = 0; at < numbers.length; at++) {
+    const value = numbers[at]!;
+    if (value - value !== 0) return at;
+  }
+  return -1;
 }

@@ -1,10 +1,13 @@
 /** Throughput of two servers under the same load, in rounds that alternate: A B A B … */
-import { startChild } from './child.ts';
+import { startChild, type BenchChild } from './child.ts';
 import type { Loaded, Target } from './load.process.ts';
+import { pin } from './process-usage.ts';
+import type { SessionRuns } from './session.process.ts';
 import type { PreparedOrder, TransactionOrder } from './sql.process.ts';
 
-/** What is asked over HTTP, or of PostgreSQL itself. */
-export type Asked = Target | ((PreparedOrder | TransactionOrder) & { readonly databaseUrl: string });
+/** What is asked over HTTP, of ONNX Runtime in one process, or of PostgreSQL itself. */
+export type Asked =
+  Target | SessionRuns | ((PreparedOrder | TransactionOrder) & { readonly databaseUrl: string });
 
 export interface Contender {
   readonly target: Asked;
@@ -17,6 +20,7 @@ export interface Performance {
   readonly rates: number[];
   /** Microseconds of CPU per request, by process. */
   readonly cpuMicros: Record<string, number>;
+  readonly p50: number[];
   readonly p99: number[];
 }
 export interface Duration {
@@ -32,33 +36,46 @@ interface Tally extends Performance {
   readonly cpuSeconds: Record<string, number>;
 }
 
-const newTally = (): Tally => ({ rates: [], cpuMicros: {}, p99: [], requests: 0, cpuSeconds: {} });
+const newTally = (): Tally => ({ rates: [], cpuMicros: {}, p50: [], p99: [], requests: 0, cpuSeconds: {} });
 
 /**
  * @param connections requests in flight.
+ * @param core that the load has to itself; none where nothing is said.
  * @throws Error when a server fails or answers anything else.
  */
 export async function compare(
   contenders: readonly [ours: Contender, limit: Contender],
   { rounds, seconds, warmUpSeconds }: Duration,
   connections = IN_FLIGHT,
+  core?: number,
 ): Promise<[ours: Performance, limit: Performance]> {
-  const load = { http: startChild('load.process.ts'), sql: startChild('sql.process.ts') };
+  const loads = new Map<string, BenchChild>();
+  const loadOf = (target: Asked): BenchChild => {
+    const file =
+      'port' in target ? 'load.process.ts' : 'modelPath' in target ? 'session.process.ts' : 'sql.process.ts';
+    const known = loads.get(file);
+    if (known) return known;
+    const fresh = startChild(file);
+    if (core !== undefined) pin([fresh.pid], core);
+    loads.set(file, fresh);
+    return fresh;
+  };
   const run = async (target: Asked, length: number) => {
     const order = { ...target, connections, seconds: length };
-    const loaded = await load['port' in target ? 'http' : 'sql'].ask<Loaded>(order);
+    const loaded = await loadOf(target).ask<Loaded>(order);
     if ('failure' in loaded) throw new Error(loaded.failure);
     return loaded;
   };
   const measure = async ({ target, cpu }: Contender, tally: Tally): Promise<void> => {
     const before = cpu();
-    const { requests, p99 } = await run(target, seconds);
+    const { requests, p50, p99 } = await run(target, seconds);
     for (const [name, used] of Object.entries(cpu())) {
       tally.cpuSeconds[name] = (tally.cpuSeconds[name] ?? 0) + used - (before[name] ?? 0);
       tally.cpuMicros[name] = (tally.cpuSeconds[name] * 1e6) / (tally.requests + requests);
     }
     tally.requests += requests;
     tally.rates.push(requests / seconds);
+    tally.p50.push(p50);
     tally.p99.push(p99);
   };
   const tallies: [Tally, Tally] = [newTally(), newTally()];
@@ -69,7 +86,7 @@ export async function compare(
       await measure(contenders[1], tallies[1]);
     }
   } finally {
-    await Promise.all([load.http.end(), load.sql.end()]);
+    await Promise.all([...loads.values()].map((load) => load.end()));
   }
   return tallies;
 }

@@ -7,8 +7,14 @@ import { connect, type Socket } from 'node:net';
 /** What to send, where to, and how to tell a right answer. */
 export interface Target {
   readonly port: number;
+  /** Where to; `/graphql` where nothing is said. */
+  readonly path?: string;
+  /** Lines of the request's head; JSON in and out where nothing is said. */
+  readonly head?: readonly string[];
   /** Sent one after the other, again and again. */
   readonly bodies: readonly string[];
+  /** How bodies are written here; texts where nothing is said. */
+  readonly encoding?: 'base64';
   /** Stands in every right answer. */
   readonly mark: string;
 }
@@ -20,15 +26,17 @@ export type Loaded =
   | { readonly requests: number; readonly seconds: number; readonly p50: number; readonly p99: number }
   | { readonly failure: string };
 
-function requestOf(port: number, body: string): Buffer {
-  const head = [
-    'POST /graphql HTTP/1.1',
+const jsonHead = ['content-type: application/json', 'accept: application/json'];
+
+function requestOf({ port, path = '/graphql', head = jsonHead, encoding }: Target, body: string): Buffer {
+  const bytes = Buffer.from(body, encoding ?? 'utf8');
+  const lines = [
+    `POST ${path} HTTP/1.1`,
     `host: 127.0.0.1:${port}`,
-    'content-type: application/json',
-    'accept: application/json',
-    `content-length: ${Buffer.byteLength(body)}`,
+    ...head,
+    `content-length: ${bytes.length}`,
   ];
-  return Buffer.from(`${head.join('\r\n')}\r\n\r\n${body}`);
+  return Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`), bytes]);
 }
 
 /** Where the answer that begins a buffer ends; undefined while its head is not whole. */
@@ -82,7 +90,7 @@ function loop(
 
 async function run(order: Order): Promise<Loaded> {
   const sockets = Array.from({ length: order.connections }, () => connect(order.port, '127.0.0.1'));
-  const requests = order.bodies.map((body) => requestOf(order.port, body));
+  const requests = order.bodies.map((body) => requestOf(order, body));
   let sent = 0;
   const next = (): Buffer => requests[sent++ % requests.length]!;
   const latencies: number[] = [];

@@ -12,6 +12,8 @@
  * - list: requests answered in a closed loop of 16, against bare node:http that answers the same bytes. Equal queries
  *   that arrive together share an execution (schema/http/fast-path.ts); the long run also shows it with every request
  *   for another page, where none is shared.
+ * - inference: the Open Inference Protocol, with a token and counted: one row against the same proxy, or with all
+ *   servers on one core against bare node:http there; batches and the way's latency against the raw session in the same run.
  * - predict: the same, against a bare proxy (proxy.ts) with a second process behind a Unix socket.
  * - log: the prediction log in this process, against the same requests that are not logged.
  * - registry: new versions on stored bytes, versions by reference, search, against bare pg with the same statements or the
@@ -26,6 +28,7 @@ import { parseArgs } from 'node:util';
 import { collection } from './collection.ts';
 import type { Duration } from './compare.ts';
 import { download } from './download.ts';
+import { inference } from './inference.ts';
 import { inspection } from './inspection.ts';
 import { list } from './list.ts';
 import { ledger } from './ledger.ts';
@@ -71,6 +74,7 @@ const onStack: Record<string, (stack: Stack, extent: Extent) => Promise<Figure[]
   list: (stack, { load, listApart }) => list(stack, load, listApart),
   predict: (stack, { load }) => predict(stack, load),
   log: (stack, { load }) => predictionLog(stack, load.rounds, load.seconds),
+  inference: (stack, { load }) => inference(stack, load),
   registry: (stack, { load }) => registry(stack, load),
   live: (stack, { liveSeconds }) => live(stack, liveSeconds),
   ledger: (stack, { ledgerSeconds }) => ledger(stack, ledgerSeconds),

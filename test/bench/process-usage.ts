@@ -1,5 +1,7 @@
 /** What processes have used so far, as the kernel counts it (proc(5)). */
+import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 
 /** USER_HZ, in which /proc tells times: 100 on every Linux that Node runs on. */
 const TICKS_PER_SECOND = 100;
@@ -29,6 +31,23 @@ export function familyCpuSeconds(pid: number): number {
     .map(Number)
     .filter((other) => other > 0 && statOf(other)?.[1] === String(pid));
   return sum(statOf(pid) ?? [], 11, 15) + cpuSeconds(children);
+}
+
+/** Pids of a process and all that it started, and they. */
+export function family(pid: number): number[] {
+  const others = readdirSync('/proc').map(Number).filter(Boolean);
+  const childrenOf = (parent: number): number[] =>
+    others
+      .filter((other) => statOf(other)?.[1] === String(parent))
+      .flatMap((each) => [each, ...childrenOf(each)]);
+  return [pid, ...childrenOf(pid)];
+}
+
+/** Keeps processes, with all their threads, on one core (null: on any). */
+export function pin(pids: readonly number[], core: number | null): void {
+  const cores = core === null ? `0-${availableParallelism() - 1}` : String(core);
+  for (const pid of pids)
+    execFileSync('taskset', ['-a', '-c', '-p', cores, String(pid)], { stdio: 'ignore' });
 }
 
 /** Resident memory in bytes. */

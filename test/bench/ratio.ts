@@ -11,8 +11,9 @@ export async function ratioFigure(
   target: number | undefined,
   duration: Duration,
   connections?: number,
+  core?: number,
 ): Promise<Figure> {
-  const [ours, limit] = await compare(contenders, duration, connections);
+  const [ours, limit] = await compare(contenders, duration, connections, core);
   // Neighbours in time: what disturbs the machine for longer than a round disturbs both.
   const ratios = ours.rates.map((rate, round) => rate / (limit.rates[round] ?? Number.NaN));
   return {

@@ -15,7 +15,7 @@ export interface Stack {
   readonly databaseUrl: string;
   readonly redisUrl: string;
   readonly dataDir: string;
-  pid(role: 'api' | 'postgres'): number;
+  pid(role: 'api' | 'worker' | 'postgres' | 'redis'): number;
   replicaPids(): number[];
   /** Ends every process, and removes the folder. */
   stop(): Promise<void>;
