@@ -3,6 +3,7 @@ import { createDeployment } from '#src/deployment/create.ts';
 import {
   deploymentAt,
   getDeployment,
+  resolveDeployment,
   undeploy,
   type Arm,
   type Deployment,
@@ -21,7 +22,8 @@ import type { ReplicaRow } from '#src/replica/replica.queries.ts';
 import { ActorType } from './actor.ts';
 import { builder } from './builder.ts';
 import { expected } from './errors.ts';
-import { idOf, refOf } from './global-id.ts';
+import { refOf } from './global-id.ts';
+import { INFERENCE } from './http/inference-path.ts';
 import { OperationType } from './operation.ts';
 import { ProjectType } from './project.ts';
 import { SignatureType } from './signature.ts';
@@ -222,6 +224,15 @@ builder.node(DeploymentType, {
     state: t.expose('state', { type: DeploymentStateEnum, description: 'How it is.' }),
     stateReason: t.exposeString('stateReason', { nullable: true, description: 'Why it is so.' }),
     target: t.expose('target', { type: DeploymentTargetEnum, description: 'Where its replicas run.' }),
+    endpoint: t.string({
+      description:
+        'Where it answers the Open Inference Protocol v2 (`/infer`, `/ready` behind it). It begins with the path, unless PUBLIC_URL is set.',
+      resolve: async (deployment, _args, { loaders, platform }) => {
+        const project = (await loaders.project.load(deployment.projectId))!;
+        const names = [project.name, deployment.name].map(encodeURIComponent).join('/');
+        return `${platform.config.PUBLIC_URL ?? ''}${INFERENCE}/models/${names}`;
+      },
+    }),
     externalUrl: t.exposeString('endpoint', {
       nullable: true,
       description: 'Of an EXTERNAL one: the URL of the model at its server.',
@@ -476,10 +487,10 @@ builder.subscriptionField('deployment', (t) =>
   t.field({
     type: DeploymentType,
     description: 'A deployment with its replicas: at once, then at every change, until it is STOPPED.',
-    args: { id: t.arg.id({ required: true, description: 'Its global id.' }) },
+    args: { id: t.arg.id({ required: true, description: 'Its global id, or `project/name`.' }) },
     subscribe: async (_root, args, { platform, viewer, services }, info) => {
-      const id = idOf(['id'], 'Deployment', args.id);
-      await getDeployment(platform, viewer, id);
+      const ref = refOf(['id'], 'Deployment', args.id);
+      const { id } = await resolveDeployment(platform, viewer, ['id'], ref);
       const hints = (signal: AbortSignal) => changesOf(services.feed, 'deployment', id, signal);
       return watched(
         info,

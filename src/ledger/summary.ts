@@ -87,7 +87,7 @@ function tokenCreated(by: string, data: Data): string {
   return `${by} created ${thing('token', data)}${role === undefined ? '' : ` of role ${role}`}`;
 }
 
-/** `alice scaled deployment fraud to 3 replicas of fraud:12 at 0.9 and fraud:13 at 0.1` */
+/** `alice scaled deployment scoring to 3 replicas of fraud:12 and fraud:13` */
 function scaled(by: string, data: Data): string {
   const replicas = told(data, 'replicas');
   const count = replicas === undefined ? '' : ` to ${replicas} ${replicas === '1' ? 'replica' : 'replicas'}`;

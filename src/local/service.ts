@@ -74,4 +74,6 @@ export async function answering(
       throw new LocalError(`${what} does not answer after two minutes. Its log: ${log}`);
     await Promise.race([delay(10), ended]);
   }
+  // It may have been given up while the last question was under way.
+  signal?.throwIfAborted();
 }

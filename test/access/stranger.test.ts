@@ -161,6 +161,7 @@ const changes: Record<string, (x: Pick) => Variables> = {
     deployment: x(ids.Deployment, nobodys(ids.Deployment)),
     logging: { sampleRate: 0 },
   }),
+  scale: (x) => ({ deployment: x(ids.Deployment, nobodys(ids.Deployment)), replicas: 2 }),
   undeploy: (x) => ({ deployment: x(ids.Deployment, nobodys(ids.Deployment)) }),
   predict: (x) => ({ deployment: x('mine/served', 'nope/served'), rows: [{}] }),
   cancelOperation: (x) => ({ operation: x(ids.Operation, nobodys(ids.Operation)) }),

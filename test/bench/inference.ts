@@ -1,17 +1,15 @@
 /** The Open Inference Protocol at the public door, with a token and counted, against what it stands on. */
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { encodeRequest } from '#src/inference/protocol.ts';
 import type { NamedTensor } from '#src/tensor/tensor.ts';
-import { postForm } from '#test/helpers/client.ts';
 import { startChild } from './child.ts';
 import { compare, type Contender, type Duration } from './compare.ts';
-import { post } from './graphql.ts';
+import { create, deployFixture, inputOf, models } from './deployed.ts';
 import type { Target } from './load.process.ts';
 import { cpuSeconds, family, pin } from './process-usage.ts';
 import { ratioFigure } from './ratio.ts';
 import type { SessionRuns } from './session.process.ts';
-import { root, type Stack } from './stack.ts';
+import type { Stack } from './stack.ts';
 import { cpuText, median, spreadOf, type Figure } from './table.ts';
 
 const BATCH = 1000;
@@ -24,87 +22,6 @@ interface Model {
   readonly modelPath: string;
   readonly input: NamedTensor;
   readonly mark: string;
-}
-
-const models = join(root, 'test/fixtures/models');
-
-interface Predictions {
-  readonly v2: { readonly requests: { readonly request: { readonly inputs: NamedTensor[] } }[] };
-}
-
-/** The first request of a fixture's version 2, its one row repeated. */
-function inputOf(model: string, rows: number): NamedTensor {
-  const file = join(models, model, 'predictions.json');
-  const { v2 } = JSON.parse(readFileSync(file, 'utf8')) as Predictions;
-  const [input] = v2.requests[0]!.request.inputs as [NamedTensor];
-  const row = Array.from(input.data as ArrayLike<number>);
-  const data = Float32Array.from({ length: rows * row.length }, (_, at) => row[at % row.length]!);
-  return { ...input, shape: [rows, ...input.shape.slice(1)], data };
-}
-
-const mutation = (name: string, rest: string): string =>
-  `mutation ($input: ${name[0]!.toUpperCase()}${name.slice(1)}Input!) { result: ${name}(input: $input) { ${rest} ... on Error { message } } }`;
-
-interface Created {
-  readonly id?: string;
-  readonly message?: string;
-  readonly secret?: string;
-}
-
-async function create(stack: Stack, name: string, input: object, rest: string): Promise<Created> {
-  const { result } = await post<{ result: Created }>(stack.url, {
-    query: mutation(name, rest),
-    variables: { input },
-  });
-  if (result.message !== undefined) throw new Error(result.message);
-  return result;
-}
-
-/** The small CNN of handwritten digits beside the demo's model. */
-async function deployDigits(stack: Stack): Promise<void> {
-  const { id } = await create(
-    stack,
-    'createModel',
-    { project: 'demo', name: 'digits' },
-    '... on Model { id }',
-  );
-  const file = { name: 'v2.onnx', content: readFileSync(join(models, 'digits/v2.onnx')) };
-  const query = mutation('createVersion', '... on Version { id }');
-  const variables = { input: { model: id, files: [null], message: 'CNN' } };
-  const { body } = await postForm<{ result: Created }>(
-    stack.url,
-    { query, variables },
-    { 'variables.input.files.0': file },
-  );
-  if (!body.data?.result.id) throw new Error(JSON.stringify(body));
-  await until(
-    stack,
-    '{ version(ref: "demo/digits:1") { state: status reason: statusReason } }',
-    'version',
-    'READY',
-  );
-  const input = { project: 'demo', name: 'digits', version: 'demo/digits:1' };
-  await create(stack, 'createDeployment', input, '... on Deployment { id }');
-  const query2 =
-    '{ project(name: "demo") { deployment(name: "digits") { state: state reason: stateReason } } }';
-  await until(stack, query2, 'project', 'LIVE');
-}
-
-interface Progress {
-  readonly state?: string;
-  readonly reason?: string | null;
-  readonly deployment?: Progress;
-}
-
-async function until(stack: Stack, query: string, field: string, wanted: string): Promise<void> {
-  for (;;) {
-    const data = await post<Record<string, Progress>>(stack.url, { query });
-    const { state, reason } = data[field]?.deployment ?? data[field] ?? {};
-    if (state === wanted) return;
-    if (['REJECTED', 'FAILED', 'QUARANTINED'].includes(state ?? ''))
-      throw new Error(`${state}: ${reason ?? ''}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
 }
 
 class Door {
@@ -258,7 +175,7 @@ async function onOneCore(stack: Stack, door: Door, model: Model, duration: Durat
 }
 
 export async function inference(stack: Stack, duration: Duration): Promise<Figure[]> {
-  await deployDigits(stack);
+  await deployFixture(stack, 'digits/v2.onnx', { name: 'digits' });
   const input = { project: 'demo', name: 'inference', role: 'READER' };
   const { secret } = await create(stack, 'createToken', input, '... on CreatedToken { secret }');
   const door = new Door(stack, secret as string);

@@ -16,6 +16,7 @@
  *   servers on one core against bare node:http there; batches and the way's latency against the raw session in the same run.
  * - predict: the same, against a bare proxy (proxy.ts) with a second process behind a Unix socket.
  * - log: the prediction log in this process, against the same requests that are not logged.
+ * - serving: many callers with batching on against off; three times what a model can answer, by the clock; forty deployments.
  * - registry: new versions on stored bytes, versions by reference, search, against bare pg with the same statements or the
  *   best ones by hand; and the page number 1,000 of a model's versions against the first.
  * - live: every frame that every subscriber got, its time since `closedAt`; the api's user and system time.
@@ -36,6 +37,7 @@ import { live } from './live.ts';
 import { predict } from './predict.ts';
 import { predictionLog } from './prediction-log.ts';
 import { registry } from './registry.ts';
+import { serving } from './serving.ts';
 import { startStack, type Stack } from './stack.ts';
 import { start } from './start.ts';
 import { tableOf, type Figure } from './table.ts';
@@ -75,6 +77,7 @@ const onStack: Record<string, (stack: Stack, extent: Extent) => Promise<Figure[]
   predict: (stack, { load }) => predict(stack, load),
   log: (stack, { load }) => predictionLog(stack, load.rounds, load.seconds),
   inference: (stack, { load }) => inference(stack, load),
+  serving: (stack, { load }) => serving(stack, load),
   registry: (stack, { load }) => registry(stack, load),
   live: (stack, { liveSeconds }) => live(stack, liveSeconds),
   ledger: (stack, { ledgerSeconds }) => ledger(stack, ledgerSeconds),

@@ -57,6 +57,12 @@ const told: [LedgerEventType, Record<string, unknown>, string][] = [
   ['ALIAS_DELETED', { ...champion, from: 12, to: null }, 'alice deleted fraud@champion.'],
   ['DEPLOYMENT_CREATED', served, 'alice created deployment scoring with fraud:12 and fraud:13.'],
   ['DEPLOYMENT_UPDATED', served, 'alice changed deployment scoring.'],
+  [
+    'DEPLOYMENT_SCALED',
+    { ...served, replicas: 3 },
+    'alice scaled deployment scoring to 3 replicas of fraud:12 and fraud:13.',
+  ],
+  ['DEPLOYMENT_SCALED', { name: 'scoring', replicas: 1 }, 'alice scaled deployment scoring to 1 replica.'],
   ['DEPLOYMENT_PROVISIONING', served, 'Deployment scoring is starting.'],
   ['DEPLOYMENT_LIVE', served, 'Deployment scoring is live.'],
   ['DEPLOYMENT_DEGRADED', { ...served, reason: null }, 'Deployment scoring is degraded.'],
