@@ -3,11 +3,10 @@
  * have them or has a link.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { create as contentDisposition } from 'content-disposition';
 import parseRange from 'range-parser';
 import type { Viewer } from '#src/access/access.ts';
+import type { OpenFile } from '#src/platform/artifact-store.ts';
 import { DomainError, NotFoundError } from '#src/platform/errors.ts';
 import type { Platform } from '#src/platform/platform.ts';
 import {
@@ -140,33 +139,40 @@ async function send(
     'x-content-type-options': 'nosniff',
     'content-security-policy': "sandbox; default-src 'none'",
   });
-  if (content) await stream(platform, res, content);
+  if (content) await pour(platform, res, content);
   else res.end();
 }
 
-/** Parts as one stream, the first of those that are kept being there. @throws NotFoundError, NotReadyError */
-async function opened({ store }: Platform, parts: readonly Part[]): Promise<Readable> {
-  const first = parts.find((part): part is Exclude<Part, Buffer> => !Buffer.isBuffer(part));
-  const begun = first && (await store.read(first.digest, first));
-  if (begun && parts.length === 1) return begun;
-  const all = Readable.from(
-    (async function* () {
-      for (const part of parts) {
-        if (Buffer.isBuffer(part)) yield part;
-        else yield* part === first && begun ? begun : await store.read(part.digest, part);
-      }
-    })(),
-    { objectMode: false },
-  );
-  return all.once('close', () => begun?.destroy());
+/** What is to be sent; the first of the parts that are kept is there. */
+interface Content {
+  readonly parts: readonly Part[];
+  readonly begun: OpenFile | undefined;
 }
 
-async function stream({ logger }: Platform, res: ServerResponse, content: Readable): Promise<void> {
+/** @throws NotFoundError, NotReadyError */
+async function opened({ store }: Platform, parts: readonly Part[]): Promise<Content> {
+  const first = parts.find((part): part is Exclude<Part, Buffer> => !Buffer.isBuffer(part));
+  return { parts, begun: first && (await store.open(first.digest, first)) };
+}
+
+async function pour(platform: Platform, res: ServerResponse, { parts, begun }: Content): Promise<void> {
+  let left = begun;
   try {
-    await pipeline(content, res);
+    for (const part of parts) {
+      if (Buffer.isBuffer(part)) {
+        res.write(part);
+        continue;
+      }
+      const file = left ?? (await platform.store.open(part.digest, part));
+      left = undefined;
+      await file.pour(res);
+    }
+    res.end();
   } catch (error) {
+    await left?.close();
     // Whoever asked has gone, or finds the answer too short and asks for the rest.
     const hasGone = (error as NodeJS.ErrnoException).code === 'ERR_STREAM_PREMATURE_CLOSE';
-    if (!hasGone) logger.warn({ err: error }, 'download broke off');
+    if (!hasGone) platform.logger.warn({ err: error }, 'download broke off');
+    res.destroy();
   }
 }

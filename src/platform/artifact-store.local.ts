@@ -1,5 +1,6 @@
 /** Artifacts in a folder: this host's, or a POSIX volume that several share. */
 import { createReadStream } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
 import {
   access,
   constants,
@@ -17,12 +18,13 @@ import { randomUUID } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { localUploads } from './artifact-store.local.resumable.ts';
-import type { ArtifactStore, StagedFile } from './artifact-store.ts';
+import type { ArtifactStore, OpenFile, StagedFile } from './artifact-store.ts';
 import { checkRange, type ByteRange } from './byte-range.ts';
 import { DiskRoom, diskFault, onDisk } from './disk.ts';
 import { NotFoundError } from './errors.ts';
 import { FileWriter } from './file-writer.ts';
 import { consume, digestOf, keepAlive, Tally } from './intake.ts';
+import { pourFile } from './pour.ts';
 import { isOrphaned, stagingMark, uploadIn, uploadName } from './staging.ts';
 
 export interface LocalStoreOptions {
@@ -96,6 +98,7 @@ export async function openLocalStore(options: LocalStoreOptions): Promise<Artifa
       sealed,
     }),
     read: (digest, range) => onDisk(() => read(pathOf(digest), digest, range)),
+    open: (digest, range) => onDisk(() => openPart(pathOf(digest), digest, range)),
     sizeOf,
     localise: async (digest, signal) => {
       signal?.throwIfAborted();
@@ -193,10 +196,35 @@ async function ifThere(work: Promise<void>): Promise<void> {
   }
 }
 
-async function read(path: string, digest: string, range?: ByteRange): Promise<Readable> {
-  const file = await open(path, 'r').catch((error: unknown) => {
+const openKept = (path: string, digest: string): Promise<FileHandle> =>
+  open(path, 'r').catch((error: unknown) => {
     throw codeOf(error) === 'ENOENT' ? new NotFoundError(`File ${digest}`) : error;
   });
+
+async function openPart(path: string, digest: string, range: ByteRange): Promise<OpenFile> {
+  const file = await openKept(path, digest);
+  try {
+    const { size } = await file.stat();
+    checkRange(range, size);
+    const end = Math.min(range.end, size - 1);
+    return {
+      pour: async (into) => {
+        try {
+          await pourFile(file, range.start, end, into);
+        } finally {
+          await file.close();
+        }
+      },
+      close: () => file.close(),
+    };
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+async function read(path: string, digest: string, range?: ByteRange): Promise<Readable> {
+  const file = await openKept(path, digest);
   try {
     if (range) checkRange(range, (await file.stat()).size);
     return file.createReadStream({ ...range, highWaterMark: READ_BYTES });

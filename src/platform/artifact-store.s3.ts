@@ -109,6 +109,13 @@ export async function openS3Store(options: S3StoreOptions): Promise<ArtifactStor
     await onDisk(() => cache.forget(digests));
   };
 
+  const read = async (digest: string, range?: ByteRange): Promise<Readable> => {
+    const bytes = await sizeOfKept(digest);
+    if (range) checkRange(range, bytes);
+    const end = Math.min(range?.end ?? bytes, bytes - 1);
+    return readKept(digest, { start: range?.start ?? 0, end });
+  };
+
   return {
     kind: 's3',
     stage,
@@ -121,11 +128,13 @@ export async function openS3Store(options: S3StoreOptions): Promise<ArtifactStor
     keep,
     discard: forget,
     resumable,
-    read: async (digest, range) => {
-      const bytes = await sizeOfKept(digest);
-      if (range) checkRange(range, bytes);
-      const end = Math.min(range?.end ?? bytes, bytes - 1);
-      return readKept(digest, { start: range?.start ?? 0, end });
+    read,
+    open: async (digest, range) => {
+      const stream = await read(digest, range);
+      return {
+        pour: (into) => pipeline(stream, into, { end: false }),
+        close: async () => void stream.destroy(),
+      };
     },
     sizeOf,
     localise: (digest, signal) => cache.pathOf(digest, signal),

@@ -8,7 +8,7 @@
  * Every verb that reaches the disk or S3 throws NotReadyError when that fails or cannot be reached, and those that write
  * OverloadedError when there is no room: both tell when to try again, and neither leaves half a file to be seen.
  */
-import type { Readable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import type { ByteRange } from './byte-range.ts';
 
 /** Bytes that have arrived and wait for their row. */
@@ -63,6 +63,14 @@ export interface ResumableUploads {
   abandon(id: string): Promise<void>;
 }
 
+/** A kept file, or a part of it, that is there to be sent. One of the two verbs must be called. */
+export interface OpenFile {
+  /** Writes it into a stream, which stays open. @throws the stream's own error, NotReadyError. */
+  pour(into: Writable): Promise<void>;
+  /** Nobody wants it any more. */
+  close(): Promise<void>;
+}
+
 export interface ArtifactStore {
   readonly kind: 'local' | 's3';
   /**
@@ -82,6 +90,11 @@ export interface ArtifactStore {
    * @throws NotFoundError, RangeError for a range that begins outside of the file.
    */
   read(digest: string, range?: ByteRange): Promise<Readable>;
+  /**
+   * The same, to be sent on with flat memory.
+   * @throws NotFoundError, RangeError for a range that begins outside of the file.
+   */
+  open(digest: string, range: ByteRange): Promise<OpenFile>;
   /** In bytes; undefined when it is not kept. */
   sizeOf(digest: string): Promise<number | undefined>;
   /**
