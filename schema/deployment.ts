@@ -310,7 +310,7 @@ const ResourcesInput = builder.inputType('ResourcesInput', {
     memoryLimitBytes: t.field({
       type: 'BigInt',
       description:
-        'Resident memory in bytes, at least 67108864; a replica that takes more is replaced. null: no limit.',
+        'Resident memory in bytes, 67108864 to 1125899906842624; a replica that takes more is replaced. null: no limit.',
     }),
   }),
 });
