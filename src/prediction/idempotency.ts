@@ -16,7 +16,7 @@ import { findVersions } from '../version/version.queries.ts';
 import { decodeAnswer, digestOf, encodeAnswer } from './idempotency.answer.ts';
 import * as queries from './idempotency.queries.ts';
 import type { DeploymentRoute } from '../deployment/routing.ts';
-import type { Asked, Predicted, PredictInput, Predictor } from './prediction.ts';
+import type { Predicted, PredictInput, Predictor } from './prediction.ts';
 
 export interface KeyedInput extends PredictInput {
   readonly idempotencyKey?: string | null | undefined;
@@ -69,16 +69,16 @@ export class IdempotentPredictor {
     }
     const { idempotencyKey: _key, read, ...given } = input;
     // What is asked decides whether it was asked before, so it is read first.
-    let asked: Asked | undefined;
+    let request: PredictInput;
+    let timeoutMs: number;
     try {
-      asked = read?.();
+      request = { ...given, ...read?.() };
+      timeoutMs = this.#predictor.timeout(request);
     } catch {
       // There is nothing to keep: it is refused, and counted, as without a key.
       return this.#predictor.predict(viewer, input, signal);
     }
-    const request: PredictInput = { ...given, ...asked };
     const { id: deploymentId } = await this.#predictor.route(viewer, input.deployment);
-    const timeoutMs = this.#predictor.timeout(request);
     const run: Run = {
       viewer,
       input: request,
