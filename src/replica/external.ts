@@ -25,12 +25,22 @@ export async function lookAtExternal(
   }
   if (row.nextRestartAt && row.nextRestartAt.getTime() > Date.now()) return;
   try {
-    if (row.state === 'READY') return await checkReady(row.endpoint as string);
+    if (row.state === 'READY') return await checkStillReady(row.endpoint as string);
     if (await queries.changeReplica(db, row, await readyAt(platform, row))) await onChange(row.deploymentId);
   } catch (error) {
     if (!(error instanceof ExternalServerError)) throw error;
     await backOff(platform, row, error.message);
     await onChange(row.deploymentId);
+  }
+}
+
+/** One that was ready is asked twice: it may have closed a connection just as that was used again, or been busy. */
+async function checkStillReady(endpoint: string): Promise<void> {
+  try {
+    await checkReady(endpoint);
+  } catch (error) {
+    if (!(error instanceof ExternalServerError)) throw error;
+    await checkReady(endpoint);
   }
 }
 

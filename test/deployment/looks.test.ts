@@ -4,11 +4,14 @@ import { sql } from 'kysely';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openPlatform, type OpenPlatform } from '#src/app.ts';
 import { observe } from '#src/deployment/observe.ts';
+import { findDeployments } from '#src/deployment/deployment.queries.ts';
 import { reconcile } from '#src/deployment/reconcile.ts';
+import { listUnsettled } from '#src/deployment/reconcile.queries.ts';
 import { loadConfig } from '#src/platform/config.ts';
 import { createLogger } from '#src/platform/logger.ts';
 import { identify, isAlive } from '#src/platform/process-identity.ts';
 import { ReplicaKeeper } from '#src/replica/keeper.ts';
+import { listReplicas } from '#src/replica/replica.queries.ts';
 import { restartDelayMs } from '#src/replica/replica.state.ts';
 import { fixtureFile } from '#test/helpers/models.ts';
 import { startStack } from '#test/helpers/stack.ts';
@@ -20,17 +23,23 @@ beforeAll(async () => {
   const stack = await startStack();
   const version = await stack.createModelVersion('flowers', [fixtureFile('iris/v2.onnx')]);
   await stack.deploy(version.id, { name: 'looked-at' });
+  await stack.deploy(version.id, { name: 'other' });
   await stack.worker.stop();
   opened = await openPlatform(loadConfig(stack.environment), createLogger('worker', 'silent'));
-  const { id } = await db().selectFrom('deployment').select('id').executeTakeFirstOrThrow();
+  const ofName = db().selectFrom('deployment').select('id').where('name', '=', 'looked-at');
+  const { id } = await ofName.executeTakeFirstOrThrow();
   deploymentId = id;
 });
 afterAll(() => opened.close());
 
 const db = () => opened.platform.db;
-const change = (values: object) => db().updateTable('replica').set(values).where('state', '<>', 'EXITED');
-const replicas = () =>
-  db().selectFrom('replica').selectAll().where('state', '<>', 'EXITED').orderBy('createdAt').execute();
+const change = (values: object) =>
+  db()
+    .updateTable('replica')
+    .set(values)
+    .where('state', '<>', 'EXITED')
+    .where('deploymentId', '=', deploymentId);
+const replicas = () => listReplicas(db(), [deploymentId]);
 
 /** Resolves once so many statements wait for a row that somebody holds. */
 async function blocked(count: number): Promise<void> {
@@ -52,8 +61,15 @@ test('of two who look at once the later one has the last word', async () => {
     looks = Promise.all([early, late]);
   });
   await looks;
-  const seen = await db().selectFrom('deployment').select(['state', 'stateReason']).executeTakeFirst();
-  expect(seen).toEqual({ state: 'LIVE', stateReason: null });
+  const [seen] = await findDeployments(db(), [deploymentId]);
+  expect(seen).toMatchObject({ state: 'LIVE', stateReason: null });
+});
+
+test('where many are not as wanted, each gets its turn', async () => {
+  await db().updateTable('deployment').set({ desiredReplicas: 2 }).execute();
+  const turns = new Set<string>();
+  while (turns.size < 2) for (const id of await listUnsettled(db(), 1)) turns.add(id);
+  await db().updateTable('deployment').set({ desiredReplicas: 1 }).execute();
 });
 
 test('one after the other outgrows its memory: the next ones start by the delays of one that crashes', async () => {
