@@ -20,10 +20,10 @@ const json =
       .writeHead(status, { 'content-type': 'application/json', ...headers })
       .end(typeof body === 'string' ? body : JSON.stringify(body));
 
-/** Whether it closes a connection when that is used again, and what it does to those that only look. */
+/** Whether it closes a connection when that is used again. */
 let isClosing = false;
 const used = new WeakSet<Socket>();
-let closed = 0;
+const closed: Socket[] = [];
 
 /** Ready, with these metadata; what it answers to an inference is told by each test. */
 let declared: unknown = metadata;
@@ -33,7 +33,7 @@ const server = createServer((request: IncomingMessage, response: ServerResponse)
   const isUsed = used.has(request.socket);
   used.add(request.socket);
   if (isClosing && isUsed) {
-    closed++;
+    closed.push(request.socket);
     request.socket.destroy();
   } else if (request.method === 'POST') respond(response);
   else json(request.url?.endsWith('/m') ? declared : {})(response);
@@ -139,11 +139,11 @@ test('connections that it closes as they are used again: asked once more, and no
   isClosing = true;
   for (let time = 0; time < 3; time++) expect((await predict(stack, input())).rows).toHaveLength(1);
   // Looks come each second: one of them meets it.
-  const before = closed;
+  const before = closed.length;
   const query =
     'query ($id: ID!) { node(id: $id) { ... on Deployment { state arms { replicas { state restarts } } } } }';
   const now = () => stack.data<unknown>(query, { id: deployment });
-  while (closed < before + 2) await now();
+  while (closed.length < before + 2) await now();
   isClosing = false;
   expect(await now()).toEqual({
     node: { state: 'LIVE', arms: [{ replicas: [{ state: 'READY', restarts: 0 }] }] },
