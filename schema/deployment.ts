@@ -10,6 +10,7 @@ import {
   type DeploymentSnapshot,
 } from '#src/deployment/deployment.ts';
 import { scale } from '#src/deployment/scale.ts';
+import { defaultBatching, defaultResources } from '#src/deployment/target.ts';
 import { changesOf } from '#src/events.ts';
 import {
   armRoles,
@@ -310,7 +311,7 @@ const ResourcesInput = builder.inputType('ResourcesInput', {
     memoryLimitBytes: t.field({
       type: 'BigInt',
       description:
-        'Resident memory in bytes, at least 67108864; a replica that takes more is replaced. null: no limit.',
+        'Resident memory in bytes, 67108864 to 1125899906842624; a replica that takes more is replaced. null: no limit.',
     }),
   }),
 });
@@ -448,10 +449,13 @@ builder.mutationFields((t) => ({
         externalUrl: input.externalUrl ?? null,
         replicas: input.replicas ?? 1,
         resources: {
-          threads: input.resources?.threads ?? 1,
-          memoryLimitBytes: input.resources?.memoryLimitBytes ?? null,
+          threads: input.resources?.threads ?? defaultResources.threads,
+          memoryLimitBytes: input.resources?.memoryLimitBytes ?? defaultResources.memoryLimitBytes,
         },
-        batching: { maxRows: input.batching?.maxRows ?? 256, maxDelayMs: input.batching?.maxDelayMs ?? 0 },
+        batching: {
+          maxRows: input.batching?.maxRows ?? defaultBatching.maxRows,
+          maxDelayMs: input.batching?.maxDelayMs ?? defaultBatching.maxDelayMs,
+        },
         invalidOutputs: input.invalidOutputs ?? 'FAIL',
         logging: input.logging ?? {},
       }),

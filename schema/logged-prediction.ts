@@ -1,6 +1,6 @@
 /** The prediction log: what answered, with what, and why. */
 import { predictionPayloads } from '#src/platform/database.types.ts';
-import { checkCharacters } from '#src/name/name.ts';
+import { checkCharacters, sought } from '#src/name/name.ts';
 import {
   keyOf,
   listPredictions,
@@ -202,15 +202,18 @@ const FilterInput = builder.inputType('PredictionFilter', {
   }),
 });
 
+/** As text is kept; what PostgreSQL cannot hold is nowhere, and finds nothing. */
+const storable = (text: string): string => sought(text.toWellFormed());
+
 function filterOf(given: typeof FilterInput.$inferInput | null | undefined): PredictionFilter {
   const { arm, version, slowerThanMs, failed, label } = given ?? {};
   for (const text of [arm, label?.key, label?.value]) if (text) checkCharacters(['filter'], text, 1_000);
   return {
-    arm: arm?.replaceAll('\0', '\ufffd') ?? undefined,
+    arm: arm ? storable(arm) : undefined,
     versionId: version ? idOf(['filter', 'version'], 'Version', version) : undefined,
     slowerThanMs: slowerThanMs ?? undefined,
     failed: failed ?? undefined,
-    label: label ? { key: label.key.normalize('NFC'), value: label.value.normalize('NFC') } : undefined,
+    label: label ? { key: storable(label.key), value: storable(label.value) } : undefined,
   };
 }
 

@@ -46,6 +46,9 @@ export async function undeploy(platform: Platform, viewer: Viewer, ref: string):
   requireRole(viewer, deployment.projectId, 'OPERATOR', `Deployment ${deployment.name}`);
   if (!isStoppable(deployment.state)) return deployment;
   const stopping = await platform.database.db.transaction().execute(async (tx) => {
+    // Of several who ask at once, one begins the work.
+    const before = await queries.lockDeployment(tx, deployment.id);
+    if (!before || !isStoppable(before.state)) return undefined;
     const operation = await beginOperation(tx, viewer, {
       projectId: deployment.projectId,
       kind: stopJob.name,
@@ -53,7 +56,7 @@ export async function undeploy(platform: Platform, viewer: Viewer, ref: string):
       unit: 'replicas',
       total: null,
     });
-    if (deployment.operationId) await cancelOperation(tx, deployment.operationId);
+    if (before.operationId) await cancelOperation(tx, before.operationId);
     const change = { state: 'STOPPING', stateReason: null, operationId: operation.id } as const;
     return enter(tx, deployment.id, stoppable, change, viewer);
   });

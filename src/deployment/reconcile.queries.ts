@@ -7,7 +7,8 @@ const HOST_SECONDS = 15;
 
 /**
  * Deployments whose replicas are not what is wanted: too few, too many, or of an earlier spec. By what is there now, so
- * the cost follows the number of replicas, not their history.
+ * the cost follows the number of replicas, not their history. In no order: those that stay unsettled for long (a new
+ * spec that does not come up) must not keep the others from their turn.
  */
 export async function listUnsettled(db: Db, limit: number): Promise<string[]> {
   const { rows } = await sql<{ id: string }>`
@@ -18,7 +19,7 @@ export async function listUnsettled(db: Db, limit: number): Promise<string[]> {
         from replica r where r.arm_id = a.id and r.state not in ('DRAINING', 'EXITED')
       ) present on true
       where a.deployment_id = d.id and (present.current <> d.desired_replicas or present.old > 0)
-    ) order by d.id limit ${limit}`.execute(db);
+    ) order by random() limit ${limit}`.execute(db);
   return rows.map(({ id }) => id);
 }
 

@@ -3,7 +3,9 @@
  * each look brings the one closer to the other, whoever looks and whatever was missed. Jobs and notifications only hurry
  * it. What starts and ends processes is the keeper of each host (`src/replica/keeper.ts`).
  */
+import type { Insertable } from 'kysely';
 import { REPLICA_PROTOCOL_VERSION } from '../inference/replica-status.ts';
+import type { Replica } from '../platform/database.generated.ts';
 import type { Db } from '../platform/database.ts';
 import { newId } from '../platform/id.ts';
 import type { Platform } from '../platform/platform.ts';
@@ -11,7 +13,7 @@ import { insertReplica, listReplicas, type ReplicaRow } from '../replica/replica
 import { listArms, touchDeployment, type ArmRow, type DeploymentRow } from './deployment.queries.ts';
 import { planArm } from './reconcile.plan.ts';
 import * as queries from './reconcile.queries.ts';
-import { EXTERNAL_HOST, REPLACED } from '../replica/replica.state.ts';
+import { EXTERNAL_HOST, REPLACED, restartOf } from '../replica/replica.state.ts';
 
 /** Deployments in one round; the rest is for the next. */
 const BATCH = 100;
@@ -66,10 +68,19 @@ async function place(
     ordinal,
     spec: deployment.spec,
     memoryLimitBytes: deployment.memoryLimitBytes,
-    ...(replaced ? { restarts: replaced.restarts + 1, exitReason: replaced.ending } : {}),
+    ...(replaced ? successorOf(replaced) : {}),
     hostId: deployment.target === 'EXTERNAL' ? EXTERNAL_HOST : await chooseHost(tx, here, arm.id),
     protocolVersion: REPLICA_PROTOCOL_VERSION,
   });
+}
+
+/** It starts by the same delays as one that crashed: where every one of them outgrows its limit, none follows at once. */
+function successorOf(replaced: ReplicaRow): Partial<Insertable<Replica>> {
+  return {
+    ...restartOf(replaced, Date.now()),
+    state: 'BACKING_OFF',
+    exitReason: replaced.ending ?? replaced.exitReason,
+  };
 }
 
 async function chooseHost(tx: Db, here: string, armId: string): Promise<string> {

@@ -9,6 +9,7 @@ import type { DeploymentState, InvalidOutputPolicy } from '../platform/database.
 import { sought } from '../name/name.ts';
 import { isId } from '../platform/id.ts';
 import type { Platform } from '../platform/platform.ts';
+import { EXTERNAL_HOST } from '../replica/replica.state.ts';
 import type { Signature } from '../signature/signature.ts';
 import { findVersions } from '../version/version.queries.ts';
 import type { VersionRow } from '../version/version.row.ts';
@@ -158,6 +159,7 @@ export class RouteTable {
       endpoint: row.endpoint,
       token: row.token,
       binary: row.binaryTensors,
+      ...(row.hostId === EXTERNAL_HOST ? { maxAnswerBytes: this.#platform.config.MAX_INFER_BYTES } : {}),
       modelName,
       versionNumber,
     });

@@ -4,6 +4,7 @@ import { ValidationError } from '../platform/errors.ts';
 const MAX_REPLICAS = 64;
 const MAX_THREADS = 256;
 const MIN_MEMORY = 64 * 1024 ** 2;
+const MAX_MEMORY = 1024 ** 5;
 const MAX_BATCH_ROWS = 4096;
 const MAX_BATCH_DELAY_MS = 1_000;
 export const MAX_ARMS = 10;
@@ -32,12 +33,19 @@ export function checkShape({ replicas, threads, memoryLimitBytes, batching }: Gi
   checkRange(['resources', 'threads'], threads, 1, MAX_THREADS);
   checkRange(['batching', 'maxRows'], batching?.maxRows, 1, MAX_BATCH_ROWS);
   checkRange(['batching', 'maxDelayMs'], batching?.maxDelayMs, 0, MAX_BATCH_DELAY_MS);
-  if ((memoryLimitBytes ?? null) !== null && (memoryLimitBytes as bigint) < BigInt(MIN_MEMORY)) {
-    const path = ['resources', 'memoryLimitBytes'];
-    throw ValidationError.of(path, `${MIN_MEMORY} bytes or more`, String(memoryLimitBytes), {
+  checkMemory(memoryLimitBytes ?? null);
+}
+
+function checkMemory(bytes: bigint | null): void {
+  if (bytes === null) return;
+  const path = ['resources', 'memoryLimitBytes'];
+  if (bytes < BigInt(MIN_MEMORY)) {
+    throw ValidationError.of(path, `${MIN_MEMORY} bytes or more`, String(bytes), {
       hint: 'An empty replica takes about 60 MB.',
     });
   }
+  if (bytes > BigInt(MAX_MEMORY))
+    throw ValidationError.of(path, `at most ${MAX_MEMORY} bytes`, String(bytes));
 }
 
 function checkRange(

@@ -29,7 +29,7 @@ export async function updateDeployment(
   requireRole(viewer, deployment.projectId, 'OPERATOR', `Deployment ${deployment.name}`);
   const { logging } = input;
   if (!logging) return deployment;
-  return changing(platform, deployment.projectId, viewer, async (tx, append) => {
+  const updated = await changing(platform, deployment.projectId, viewer, async (tx, append) => {
     const from = loggingOf((await lockDeployment(tx, deployment.id)) ?? deployment);
     const to = checkLogging(logging, from, await signaturesOf(tx, deployment.id));
     const changed = await setLogging(tx, deployment.id, loggingColumns(to));
@@ -37,6 +37,8 @@ export async function updateDeployment(
     await append({ ...event, data: { ...event.data, logging: { from, to } } });
     return changed;
   });
+  platform.announce('deployment', updated.id);
+  return updated;
 }
 
 async function signaturesOf(db: Db, deploymentId: string): Promise<Signature[]> {

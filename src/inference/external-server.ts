@@ -5,6 +5,7 @@
 import { Agent, request } from 'undici';
 import { z } from 'zod';
 import type { Signature, TensorSpec } from '../signature/signature.ts';
+import { foreignText } from '../text/foreign.ts';
 
 /** `http(s)://host[:port][/prefix]/v2/models/<model>[/versions/<version>]` */
 const modelUrl = /^(https?:\/\/[^/?#@]+(?:\/[^?#]*?)?\/v2)\/models\/[^/?#]+(?:\/versions\/[^/?#]+)?$/;
@@ -19,6 +20,8 @@ export class ExternalServerError extends Error {
   override readonly name = 'ExternalServerError';
 }
 
+/** Characters of what differs. */
+const MOST_TOLD = 1_000;
 const TIMEOUT_MS = 3_000;
 const agent = new Agent({ maxResponseSize: 1024 ** 2, connect: { timeout: TIMEOUT_MS } });
 
@@ -73,8 +76,10 @@ export async function inspectServer(endpoint: string, signature: Signature): Pro
     ...surplus(signature.inputs, metadata.data.inputs),
     ...differencesOf('output', signature.outputs, metadata.data.outputs),
   ];
-  if (differences.length > 0)
-    throw new ExternalServerError(`${endpoint} serves something else: ${differences.join(' ')}`);
+  if (differences.length > 0) {
+    const told = foreignText(differences.join(' '), MOST_TOLD);
+    throw new ExternalServerError(`${endpoint} serves something else: ${told}`);
+  }
   const server = serverForm.safeParse((await get(protocolRoot(endpoint) as string)).body);
   return { binary: server.success && (server.data.extensions ?? []).includes('binary_tensor_data') };
 }

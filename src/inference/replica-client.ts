@@ -6,8 +6,8 @@ import { sharedRows, unstack } from '../tensor/batch.ts';
 import type { NamedTensor } from '../tensor/tensor.ts';
 import type { Answer, Exchange } from './exchange.ts';
 import { decodeResponse, headerLengthOf } from './protocol.decode.ts';
-import { encodeRequest } from './protocol.ts';
-import { errorOf, ReplicaConnection, unreachableBy, type ReplicaAddress } from './replica-connection.ts';
+import { encodeRequest, type Encoded } from './protocol.ts';
+import { errorOf, ReplicaConnection, type ReplicaAddress } from './replica-connection.ts';
 import { ReplicaFailed, ReplicaTimeout, ReplicaUnreachable } from './replica-errors.ts';
 import { parseTiming, TIMING_HEADER, type ReplicaStatus, type Timing } from './replica-status.ts';
 import { RequestLayouts, type RequestLayout } from './request-layout.ts';
@@ -221,13 +221,20 @@ export class ReplicaClient {
     const { layout, inputs, outputs } = first;
     let rows = 0;
     for (const call of calls) rows += call.rows;
-    const encoded =
-      layout === null
-        ? encodeRequest(inputs, { outputs, binary: this.#binary })
-        : layout.encode(
-            calls.map((call) => call.inputs),
-            rows,
-          );
+    let encoded: Encoded;
+    try {
+      encoded =
+        layout === null
+          ? encodeRequest(inputs, { outputs, binary: this.#binary })
+          : layout.encode(
+              calls.map((call) => call.inputs),
+              rows,
+            );
+    } catch (error) {
+      // As JSON it may be longer than any text: that is these calls' affair, not the process's.
+      for (const call of calls) this.#fail(call, error);
+      return;
+    }
     this.#exchanges++;
     const exchange = this.#connection.infer(encoded, (error, answer) => {
       this.#exchanges--;
@@ -244,8 +251,8 @@ export class ReplicaClient {
     for (const call of calls) call.trip = null;
     if (calls.length === 0) return;
     if (answer === null) {
-      const unreachable = unreachableBy(error as Error, trip.exchange.isSent);
-      for (const call of calls) this.#fail(call, unreachable);
+      const failure = this.#connection.errorBy(error as Error, trip.exchange.isSent);
+      for (const call of calls) this.#fail(call, failure);
       return;
     }
     try {
@@ -291,7 +298,7 @@ export class ReplicaClient {
       const exchange = this.#connection.control(path, (error, answer) => {
         clearTimeout(timer);
         try {
-          if (answer === null) throw unreachableBy(error as Error, exchange.isSent);
+          if (answer === null) throw this.#connection.errorBy(error as Error, exchange.isSent);
           if (answer.status !== 200) throw errorOf(answer);
           resolve(JSON.parse(answer.body.toString()) as ReplicaStatus);
         } catch (failure) {

@@ -1,5 +1,6 @@
 /** HTTP to one replica: how it is reached, and what its refusals mean. */
 import { Pool, type Dispatcher } from 'undici';
+import { foreignText } from '../text/foreign.ts';
 import { Exchange, type Answer, type Done } from './exchange.ts';
 import type { Encoded } from './protocol.ts';
 import { ReplicaFailed, ReplicaRejected, ReplicaUnreachable, type ReplicaError } from './replica-errors.ts';
@@ -11,6 +12,8 @@ export interface ReplicaAddress {
   readonly versionNumber: number;
   /** Whether it takes binary tensors; otherwise they go as JSON. */
   readonly binary?: boolean;
+  /** Bytes of the longest answer; without it there is no bound. */
+  readonly maxAnswerBytes?: number;
   /** Sent with every request; replicas on TCP ask for it. */
   readonly token?: string | null;
 }
@@ -18,26 +21,34 @@ export interface ReplicaAddress {
 const CONNECT_TIMEOUT_MS = 5000;
 /** Longest-lived idle connection; less than the replica's own limit, so that none is closed under a request. */
 const KEEP_ALIVE_MS = 5 * 60_000;
+/** The same towards a server of somebody else's, whose own limit nobody knows: 5 s with many. */
+const FOREIGN_KEEP_ALIVE_MS = 4_000;
+/** Characters of what a server says of an error. */
+const MOST_TOLD = 2_000;
 
 export class ReplicaConnection {
   readonly #pool: Pool;
   readonly #inferPath: string;
+  readonly #maxAnswerBytes: number | null;
   readonly #authorization: readonly string[];
 
   constructor(address: ReplicaAddress, connections: number) {
     const { endpoint, modelName, versionNumber, token } = address;
     const socketPath = endpoint.startsWith('unix:') ? endpoint.slice('unix:'.length) : null;
     const url = socketPath === null ? new URL(endpoint) : null;
+    const isOurs = url === null || url.pathname === '/';
+    this.#maxAnswerBytes = address.maxAnswerBytes ?? null;
     this.#pool = new Pool(url?.origin ?? 'http://replica', {
       connections,
       // Deadlines are the calls' own.
       headersTimeout: 0,
       bodyTimeout: 0,
-      keepAliveTimeout: KEEP_ALIVE_MS,
+      keepAliveTimeout: isOurs ? KEEP_ALIVE_MS : FOREIGN_KEEP_ALIVE_MS,
+      maxResponseSize: this.#maxAnswerBytes ?? -1,
       connect: { timeout: CONNECT_TIMEOUT_MS, ...(socketPath === null ? {} : { socketPath }) },
     });
     const own = `/v2/models/${encodeURIComponent(modelName)}/versions/${versionNumber}/infer`;
-    this.#inferPath = url === null || url.pathname === '/' ? own : `${url.pathname}/infer`;
+    this.#inferPath = url === null || isOurs ? own : `${url.pathname}/infer`;
     this.#authorization = token === undefined || token === null ? [] : ['authorization', `Bearer ${token}`];
   }
 
@@ -63,29 +74,35 @@ export class ReplicaConnection {
     return exchange;
   }
 
+  /** The error of an exchange without an answer. */
+  errorBy(cause: Error, isSent: boolean): ReplicaError {
+    const code = (cause as NodeJS.ErrnoException).code ?? cause.name;
+    if (code === 'UND_ERR_RES_EXCEEDED_MAX_SIZE') {
+      const message = `The answer has more than ${this.#maxAnswerBytes} bytes (MAX_INFER_BYTES).`;
+      return new ReplicaFailed(200, message, { cause });
+    }
+    const message = `The replica cannot be reached: ${cause.message} (${code}).`;
+    return new ReplicaUnreachable(message, isSent, { cause });
+  }
+
   /** Resolves when what is under way is over. */
   close(): Promise<void> {
     return this.#pool.close();
   }
 }
 
-/** The error of an exchange without an answer. */
-export function unreachableBy(cause: Error, isSent: boolean): ReplicaUnreachable {
-  const code = (cause as NodeJS.ErrnoException).code ?? cause.name;
-  return new ReplicaUnreachable(`The replica cannot be reached: ${cause.message} (${code}).`, isSent, {
-    cause,
-  });
-}
-
-/** The error of an answer other than 200. */
+/** The error of an answer other than 200. Of a body that is not the protocol's nothing is told: it is not for callers. */
 export function errorOf({ status, body }: Answer): ReplicaError {
-  let message = body.toString();
-  try {
-    const { error } = JSON.parse(message) as { readonly error?: unknown };
-    if (typeof error === 'string') message = error;
-  } catch {
-    // Not one of ours; its text says more than nothing.
-  }
+  const message = toldBy(body) ?? `It answers ${status}, and does not say why.`;
   if (status === 503) return new ReplicaUnreachable(message, false);
   return status < 500 ? new ReplicaRejected(status, message) : new ReplicaFailed(status, message);
+}
+
+function toldBy(body: Buffer): string | undefined {
+  try {
+    const { error } = JSON.parse(body.toString()) as { readonly error?: unknown };
+    return typeof error === 'string' && error !== '' ? foreignText(error, MOST_TOLD) : undefined;
+  } catch {
+    return undefined;
+  }
 }

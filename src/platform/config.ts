@@ -121,7 +121,7 @@ export const environment = z.object({
     'Largest GraphQL request without files, and largest JSON of an inference request, in bytes.',
   ),
   MAX_INFER_BYTES: integer(256 * 1024 ** 2, 1024, 1024 ** 3).describe(
-    'Largest inference request with binary tensors, in bytes.',
+    'Largest inference request with binary tensors, and largest answer of an EXTERNAL server, in bytes.',
   ),
   MAX_FILE_BYTES: integer(20 * 1024 ** 3, 1024, 1024 ** 4).describe('Largest uploaded file, in bytes.'),
   MAX_VERSION_BYTES: integer(100 * 1024 ** 3, 1024, 1024 ** 4).describe(

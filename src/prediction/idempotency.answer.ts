@@ -11,22 +11,26 @@ export function digestOf({ rows, tensors, outputs, labels, routingKey, version }
   return hash.digest();
 }
 
+/** No tensor is nested that deep: it is refused, so that no answer is ever kept for it. */
+const MAX_DEPTH = 64;
+
 /** Nothing of what one value says can be taken for the end of it, or for another one's. */
-function digest(hash: Hash, value: unknown): void {
-  if (value === null || value === undefined) hash.update('n;');
+function digest(hash: Hash, value: unknown, depth = 0): void {
+  if (depth > MAX_DEPTH) hash.update('d;');
+  else if (value === null || value === undefined) hash.update('n;');
   else if (ArrayBuffer.isView(value)) {
     hash.update(`${value.constructor.name}${value.byteLength};`);
     hash.update(new Uint8Array(value.buffer, value.byteOffset, value.byteLength));
   } else if (Array.isArray(value)) {
     hash.update(`a${value.length};`);
-    for (const item of value as unknown[]) digest(hash, item);
+    for (const item of value as unknown[]) digest(hash, item, depth + 1);
   } else if (typeof value === 'object') {
     const entries = Object.entries(value).filter(([, item]) => item !== undefined && item !== null);
     entries.sort(([a], [b]) => (a < b ? -1 : 1));
     hash.update(`o${entries.length};`);
     for (const [key, item] of entries) {
       digest(hash, key);
-      digest(hash, item);
+      digest(hash, item, depth + 1);
     }
   } else {
     const text =

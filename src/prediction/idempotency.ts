@@ -69,9 +69,16 @@ export class IdempotentPredictor {
     }
     const { idempotencyKey: _key, read, ...given } = input;
     // What is asked decides whether it was asked before, so it is read first.
-    const request: PredictInput = { ...given, ...read?.() };
+    let request: PredictInput;
+    let timeoutMs: number;
+    try {
+      request = { ...given, ...read?.() };
+      timeoutMs = this.#predictor.timeout(request);
+    } catch {
+      // There is nothing to keep: it is refused, and counted, as without a key.
+      return this.#predictor.predict(viewer, input, signal);
+    }
     const { id: deploymentId } = await this.#predictor.route(viewer, input.deployment);
-    const timeoutMs = this.#predictor.timeout(request);
     const run: Run = {
       viewer,
       input: request,

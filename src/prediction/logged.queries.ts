@@ -73,7 +73,7 @@ function matching({
   const conditions = [
     arm === undefined ? [] : sql<SqlBool>`p.arm = ${arm}`,
     versionId === undefined ? [] : sql<SqlBool>`p.version_id = ${versionId}`,
-    slowerThanMs === undefined ? [] : sql<SqlBool>`p.latency_ms > ${slowerThanMs}::real`,
+    slowerThanMs === undefined ? [] : sql<SqlBool>`p.latency_ms > ${slowerThanMs}::double precision`,
     failed === undefined ? [] : failed ? sql<SqlBool>`p.error is not null` : sql<SqlBool>`p.error is null`,
     label === undefined ? [] : sql<SqlBool>`p.labels @> ${JSON.stringify([label])}::jsonb`,
   ].flat();

@@ -147,17 +147,18 @@ export class Predictor {
       const inputs = (seen.inputs = pack(signature, asked, this.#config.MAX_ROWS, input.tensorsAt));
       const rows = (seen.rows = rowCount(signature, inputs));
       const inferred = await this.#infer(arm, route, inputs, asked.outputs ?? null, deadline, signal);
-      const warnings = checkNumbers(signature, inferred.outputs, rows, route.invalidOutputs === 'RETURN');
+      const outputs = outputsOf(signature, asked.outputs ?? null, inferred.outputs);
+      const warnings = checkNumbers(signature, outputs, rows, route.invalidOutputs === 'RETURN');
       outcome = warnings.length > 0 ? 'model' : 'ok';
       const requestId = (seen.requestId = newId());
-      seen.outputs = inferred.outputs;
+      seen.outputs = outputs;
       return {
         requestId,
         version: arm.version,
         arm: arm.name,
         signature,
         rowCount: rows,
-        tensors: inferred.outputs,
+        tensors: outputs,
         warnings,
         latency: { ...inferred, totalMs: performance.now() - started },
       };
@@ -211,11 +212,13 @@ export class Predictor {
       } catch (error) {
         if (!(error instanceof ReplicaUnreachable) || tries === MOST_TRIES)
           throw translate(error, route, timeoutMs);
-        replica.shunUntil = performance.now() + SHUN_MS;
         const failed = replica;
         // A replica that came up meanwhile counts, too.
-        const fresh = this.#routes.get(route.id)?.arms.find(({ id }) => id === arm.id) ?? arm;
-        replica = drawReplica(fresh.replicas, performance.now(), failed);
+        const { replicas } = this.#routes.get(route.id)?.arms.find(({ id }) => id === arm.id) ?? arm;
+        replica = drawReplica(replicas, performance.now(), failed);
+        // One that broke off may have closed a connection just as that was used again: the only one is asked once more.
+        if (!replica && tries === 1 && error.mayHaveExecuted && replicas.includes(failed)) replica = failed;
+        else failed.shunUntil = performance.now() + SHUN_MS;
       }
     }
     throw notAnswering(route);
@@ -309,6 +312,26 @@ function checkOutputs(signature: Signature, outputs: readonly string[] | null | 
   });
 }
 
+/**
+ * The outputs that were asked for, in that order: a server of somebody else's may answer anything.
+ * @throws ModelError when one is not there, or is something else.
+ */
+function outputsOf(
+  signature: Signature,
+  asked: readonly string[] | null,
+  outputs: readonly NamedTensor[],
+): NamedTensor[] {
+  const specs = asked?.map((name) => signature.outputs.find((spec) => spec.name === name)!);
+  return (specs ?? signature.outputs).map(({ name, datatype }) => {
+    const output = outputs.find((one) => one.name === name);
+    if (output?.datatype === datatype) return output;
+    const found = output
+      ? `output ${shown(name)} is ${output.datatype}, not ${datatype}`
+      : `no output ${shown(name)}`;
+    throw new ModelError(`The model's answer is invalid: ${found}.`);
+  });
+}
+
 /** @throws ModelError when an answer holds NaN or an infinity and the deployment does not return such. */
 function checkNumbers(
   signature: Signature,
@@ -343,13 +366,19 @@ function translate(error: unknown, route: DeploymentRoute, timeoutMs: number): u
   if (error instanceof ReplicaTimeout)
     return new DeadlineExceededError(timeoutMs, 'Send fewer rows, or raise timeoutMs.');
   if (error instanceof ReplicaFailed) return new ModelError(`The model failed: ${error.message}`);
-  if (error instanceof ReplicaRejected) {
-    return error.status === 400
-      ? ValidationError.of(['tensors'], 'what the graph takes', error.message)
-      : error;
-  }
+  if (error instanceof ReplicaRejected) return rejectedBy(error, route);
   if (error instanceof ReplicaUnreachable) return notAnswering(route);
   return error;
+}
+
+/** What a server does not like of a request, and why it does not take any: replicas of our own answer no 4xx but 400. */
+const callersFault: readonly number[] = [400, 413, 422];
+
+function rejectedBy({ status, message }: ReplicaRejected, { label }: DeploymentRoute): DomainError {
+  if (callersFault.includes(status)) return ValidationError.of(['tensors'], 'what the graph takes', message);
+  const refused = `The server of deployment ${label} refuses: ${message}`;
+  if (status === 429) return new OverloadedError(refused, SHUN_MS, 'Send it again later.');
+  return new NotReadyError(refused, SHUN_MS);
 }
 
 /** Whose fault it was: a caller's mistake does not count against the model. */

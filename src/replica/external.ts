@@ -6,7 +6,7 @@ import { checkReady, ExternalServerError, inspectServer } from '../inference/ext
 import { REPLICA_PROTOCOL_VERSION } from '../inference/replica-status.ts';
 import type { Platform } from '../platform/platform.ts';
 import * as queries from './replica.queries.ts';
-import { restartDelayMs } from './replica.state.ts';
+import { restartOf } from './replica.state.ts';
 import { findServed } from './served.queries.ts';
 
 type Row = queries.ReplicaRow;
@@ -25,12 +25,22 @@ export async function lookAtExternal(
   }
   if (row.nextRestartAt && row.nextRestartAt.getTime() > Date.now()) return;
   try {
-    if (row.state === 'READY') return await checkReady(row.endpoint as string);
+    if (row.state === 'READY') return await checkStillReady(row.endpoint as string);
     if (await queries.changeReplica(db, row, await readyAt(platform, row))) await onChange(row.deploymentId);
   } catch (error) {
     if (!(error instanceof ExternalServerError)) throw error;
     await backOff(platform, row, error.message);
     await onChange(row.deploymentId);
+  }
+}
+
+/** One that was ready is asked twice: it may have closed a connection just as that was used again, or been busy. */
+async function checkStillReady(endpoint: string): Promise<void> {
+  try {
+    await checkReady(endpoint);
+  } catch (error) {
+    if (!(error instanceof ExternalServerError)) throw error;
+    await checkReady(endpoint);
   }
 }
 
@@ -54,12 +64,15 @@ async function readyAt(platform: Platform, row: Row) {
 }
 
 async function backOff(platform: Platform, row: Row, reason: string): Promise<void> {
-  const restarts = row.restarts + 1;
-  platform.logger.warn({ replica: row.id, reason, restarts }, 'external server is not ready');
+  const restart = restartOf(row, Date.now());
+  platform.logger.warn(
+    { replica: row.id, reason, restarts: restart.restarts },
+    'external server is not ready',
+  );
   await queries.changeReplica(platform.db, row, {
     state: 'BACKING_OFF',
-    restarts,
-    nextRestartAt: new Date(Date.now() + restartDelayMs(restarts)),
+    ...restart,
+    readyAt: null,
     exitReason: reason,
   });
 }

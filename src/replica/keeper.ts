@@ -4,7 +4,7 @@
  * so it does not matter who started a replica or what was missed.
  */
 import { lookAtExternal } from './external.ts';
-import { EXTERNAL_HOST, REPLACED, restartDelayMs } from './replica.state.ts';
+import { EXTERNAL_HOST, REPLACED, restartOf } from './replica.state.ts';
 import { ReplicaClient } from '../inference/replica-client.ts';
 import { REPLICA_PROTOCOL_VERSION, type ReplicaStatus } from '../inference/replica-status.ts';
 import { vitalsOf, type ProcessVitals } from '../platform/process-vitals.ts';
@@ -241,7 +241,8 @@ export class ReplicaKeeper {
 
   /** Ends what takes longer to start than is allowed. */
   async #whileStarting(row: Row, identity: ProcessIdentity): Promise<void> {
-    if (row.state === 'READY' || row.state === 'DRAINING') return;
+    // One that was told to end before it listened cannot be asked to: it may hang as any other.
+    if (row.state === 'READY') return;
     const limit = this.#platform.config.REPLICA_START_SECONDS;
     const seconds = (Date.now() - (row.startedAt?.getTime() ?? Date.now())) / 1000;
     if (seconds > limit) {
@@ -304,24 +305,27 @@ export class ReplicaKeeper {
 
   async #backOff(row: Row, reason: string): Promise<void> {
     this.#forget(row.id);
-    const restarts = row.restarts + 1;
-    const delay = restartDelayMs(restarts);
+    const restart = restartOf(row, Date.now());
     const changed = await queries.changeReplica(this.#platform.db, row, {
       state: 'BACKING_OFF',
       pid: null,
       processStart: null,
       endpoint: null,
       token: null,
-      restarts,
-      nextRestartAt: new Date(Date.now() + delay),
+      ...restart,
+      readyAt: null,
       exitReason: reason,
       ending: null,
       inFlight: 0,
     });
     if (!changed) return this.#lookSoon();
-    this.#platform.logger.warn({ replica: row.id, reason, restarts, delayMs: delay }, 'replica ended');
+    const delayMs = restart.nextRestartAt.getTime() - Date.now();
+    this.#platform.logger.warn(
+      { replica: row.id, reason, restarts: restart.restarts, delayMs },
+      'replica ended',
+    );
     await this.#onChange(row.deploymentId);
-    setTimeout(() => this.hurry(), delay + 10).unref();
+    setTimeout(() => this.hurry(), delayMs + 10).unref();
   }
 
   #forget(id: string): void {

@@ -1,8 +1,25 @@
 /** What follows from how often a replica ended. Pure. */
 
-/** Milliseconds before restart number `restarts` (1 is the first): 0.2 s, doubled each time, at most 30 s. */
-export function restartDelayMs(restarts: number): number {
-  return Math.min(200 * 2 ** Math.max(0, restarts - 1), 30_000);
+const FIRST_MS = 200;
+/** Whoever has answered for this long had come up: that it ends then says nothing about its next start. */
+const STEADY_MS = 60_000;
+
+/**
+ * Milliseconds before restart number `restarts` (1 is the first): 0.2 s, doubled each time, at most 30 s.
+ * @param readyForMs how long it had answered before it ended; null: it never did.
+ */
+export function restartDelayMs(restarts: number, readyForMs: number | null): number {
+  if (readyForMs !== null && readyForMs >= STEADY_MS) return FIRST_MS;
+  return Math.min(FIRST_MS * 2 ** Math.max(0, restarts - 1), 30_000);
+}
+
+/** What a start that follows an end against our wish waits for. */
+export function restartOf(
+  { restarts, readyAt }: { readonly restarts: number; readonly readyAt: Date | null },
+  now: number,
+): { restarts: number; nextRestartAt: Date } {
+  const delayMs = restartDelayMs(restarts + 1, readyAt && now - readyAt.getTime());
+  return { restarts: restarts + 1, nextRestartAt: new Date(now + delayMs) };
 }
 
 /** The spec of a replica that another one shall take the place of, whatever the deployment's. */

@@ -150,6 +150,9 @@ describe('refused', () => {
     [{ target: 'EXTERNAL' }, 'externalUrl'],
     [{ target: 'LOCAL', externalUrl: url }, 'externalUrl'],
     [{ target: 'EXTERNAL', externalUrl: url, replicas: 2 }, 'replicas'],
+    [{ target: 'EXTERNAL', externalUrl: url, resources: { memoryLimitBytes: 2 ** 30 } }, 'resources'],
+    [{ target: 'EXTERNAL', externalUrl: url, resources: { threads: 2 } }, 'resources'],
+    [{ target: 'EXTERNAL', externalUrl: url, batching: { maxRows: 1 } }, 'batching'],
     ...[
       'fraud',
       'ftp://host/v2/models/fraud',

@@ -1,11 +1,13 @@
 /** Arms with shares of the traffic, and changing what is wanted of a deployment while it answers. */
+import { sql } from 'kysely';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { eventsOf } from '#test/helpers/ledger.ts';
 import { breastCancerSignature, fixtureFile } from '#test/helpers/models.ts';
 import { predict } from '#test/helpers/predict.ts';
 import { done, refused } from '#test/helpers/registry.ts';
 import { PROJECT, startStack, type Stack } from '#test/helpers/stack.ts';
-import { createDeployment, createToken, deploymentIn, stopped } from '#test/helpers/work.ts';
+import { createDeployment, createToken, deploymentIn, stopped, undeploy } from '#test/helpers/work.ts';
+import { rowsOf } from '#test/fault/stack-facts.ts';
 import { patient } from '#test/prediction/served.ts';
 
 let stack: Stack;
@@ -148,6 +150,15 @@ test('more and fewer replicas, other resources: it answers all the while, and sa
   await stopped(stack, id);
 });
 
+test('undeployed by several at once: it is stopped once', async () => {
+  const { id } = await stack.deploy(v2, { name: 'stopped-once' });
+  await Promise.all(Array.from({ length: 5 }, () => undeploy(stack, id)));
+  await deploymentIn(stack, id, 'STOPPED');
+  const stops = sql<object>`select status from operation
+    where kind = 'deployment.stop' and subject_id in (select id from deployment where name = 'stopped-once')`;
+  expect(await rowsOf(stack, stops)).toHaveLength(1);
+});
+
 describe('refused', () => {
   let id: string;
   beforeAll(async () => {
@@ -167,6 +178,13 @@ describe('refused', () => {
       ['resources', 'memoryLimitBytes'],
       '67108864 bytes or more',
       '1',
+    ],
+    [
+      'more memory than there is anywhere',
+      { resources: { memoryLimitBytes: '9223372036854775808' } },
+      ['resources', 'memoryLimitBytes'],
+      'at most 1125899906842624 bytes',
+      '9223372036854775808',
     ],
     ['rows', { batching: { maxRows: 0 } }, ['batching', 'maxRows'], '1 to 4096', '0'],
     ['delay', { batching: { maxDelayMs: -1 } }, ['batching', 'maxDelayMs'], '0 to 1000', '-1'],

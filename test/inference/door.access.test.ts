@@ -219,6 +219,16 @@ test('counted under the arm, as GraphQL counts: answers, rows, and what was wron
   // Neither JSON, nor a length that is right, nor an input: each is a caller's mistake at this arm.
   for (const body of ['{', '{"inputs": []}', { inputs: [{ ...input, shape: [1, 29] }] }])
     await sendInference(stack, path, { token: ADMIN, body });
+  // Nor does a key hide it, or make a fault of ours of what is nested too deep.
+  const headers = { 'idempotency-key': 'wrong' };
+  const deep = '['.repeat(50_000) + ']'.repeat(50_000);
+  for (const body of [
+    '{',
+    `{"inputs": [{"name": "input", "shape": [1, 30], "datatype": "FP32", "data": ${deep}}]}`,
+  ]) {
+    const { status } = await sendInference(stack, path, { token: ADMIN, body, headers });
+    expect(status).toBe(400);
+  }
   const sum = { requests: 0, rows: 0, client: 0 };
   await first;
   for await (const { deploymentMetrics } of frames) {
@@ -227,7 +237,7 @@ test('counted under the arm, as GraphQL counts: answers, rows, and what was wron
       sum.rows += rowsPerSecond;
       sum.client += errors.client;
     }
-    if (sum.requests >= 5) break;
+    if (sum.requests >= 7) break;
   }
-  expect(sum).toEqual({ requests: 5, rows: 6, client: 3 });
+  expect(sum).toEqual({ requests: 7, rows: 6, client: 5 });
 });

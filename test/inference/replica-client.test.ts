@@ -1,7 +1,7 @@
 /** Calls that share an exchange keep their own answers, errors, deadlines and aborts. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { encodeRequest } from '#src/inference/protocol.ts';
-import { ReplicaClient } from '#src/inference/replica-client.ts';
+import { ReplicaClient, type Inferred } from '#src/inference/replica-client.ts';
 import { ReplicaRejected, ReplicaTimeout, ReplicaUnreachable } from '#src/inference/replica-errors.ts';
 import { parseTensors } from '#src/tensor/parse.ts';
 import type { NamedTensor } from '#src/tensor/tensor.ts';
@@ -60,6 +60,16 @@ test('only the outputs that are asked for are fetched, in that order', async () 
   const names = [both, one, all].map(({ outputs }) => outputs.map(({ name }) => name));
   expect(names).toEqual([['probabilities', 'label'], ['label'], ['label', 'probabilities']]);
   await expect(replica.client.infer(inputs[0]!, ['nope'])).rejects.toThrow('"label", "probabilities"');
+});
+
+test('what cannot be written fails alone, and not its process', async () => {
+  const odd = { name: 'input', datatype: 'BYTES', shape: [1], data: [null] } as unknown as NamedTensor;
+  const [one, other] = await Promise.allSettled([
+    replica.client.infer([odd]),
+    replica.client.infer(inputs[0]!),
+  ]);
+  expect(one.status).toBe('rejected');
+  right((other as PromiseFulfilledResult<Inferred>).value.outputs, 0);
 });
 
 test('a refused call does not take its companions along', async () => {

@@ -193,6 +193,10 @@ describe('predictions', () => {
     expect(await found({ label, failed: true })).toEqual([]);
     expect(await found({ label, slowerThanMs: 0 })).toHaveLength(2);
     expect(await found({ label, slowerThanMs: 1e9 })).toEqual([]);
+    // What no latency and no label can be is found nowhere.
+    expect(await found({ label, slowerThanMs: 1e300 })).toEqual([]);
+    expect(await found({ label, slowerThanMs: 1e-300 })).toHaveLength(2);
+    for (const value of ['\0', '\ud800']) expect(await found({ label: { key: 'test', value } })).toEqual([]);
     const query = `query ($id: ID!) { node(id: $id) { ... on Deployment { predictions(after: "WyJhIiwiMSJd") { pageInfo { endCursor } } } } }`;
     const { body } = await stack.gql(query, { id: deployment });
     expect(body.errors?.[0]?.extensions?.['code']).toBe('VALIDATION');
