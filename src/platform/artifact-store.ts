@@ -65,7 +65,11 @@ export interface ResumableUploads {
 
 /** A kept file, or a part of it, that is there to be sent. One of the two verbs must be called. */
 export interface OpenFile {
-  /** Writes it into a stream, which stays open. @throws the stream's own error, NotReadyError. */
+  /**
+   * Writes it into a stream, which stays open, and which must have passed bytes on when it calls back for them, as answers
+   * over HTTP have.
+   * @throws the stream's own error, NotReadyError.
+   */
   pour(into: Writable): Promise<void>;
   /** Nobody wants it any more. */
   close(): Promise<void>;

@@ -10,6 +10,8 @@ const CHUNK_BYTES = 256 * 1024;
  * is being written: a buffer for each chunk would be left to the collector, which comes by only once a good deal of them
  * has gathered.
  * @param end inclusive.
+ * @param into must have passed bytes on when it calls back for them, as sockets and answers over HTTP have, and streams that
+ * keep them (a PassThrough, say) have not.
  * @throws NotReadyError when the disk fails, Error when the file is shorter, the stream's own error.
  */
 export async function pourFile(file: FileHandle, start: number, end: number, into: Writable): Promise<void> {

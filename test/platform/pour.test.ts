@@ -1,10 +1,12 @@
 /** A file's bytes sent on: all of them, in order, whatever the reader's pace, and none when it leaves. */
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { rmSync, writeFileSync } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { PassThrough, Writable } from 'node:stream';
-import { buffer } from 'node:stream/consumers';
 import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
 import { pourFile } from '#src/platform/pour.ts';
 import { newFolder } from '#test/helpers/services.ts';
@@ -27,11 +29,15 @@ test.each([
   [262_143, 262_144],
   [5, 800_000],
 ])('bytes %d to %d', async (start, end) => {
-  const into = new PassThrough();
-  const read = buffer(into);
-  await pourFile(file, start, end, into);
-  into.end();
-  expect((await read).equals(content.subarray(start, end + 1))).toBe(true);
+  const server = createServer((_request, response) => {
+    void pourFile(file, start, end, response).then(() => response.end());
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const answer = await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+  const read = Buffer.from(await answer.arrayBuffer());
+  server.close();
+  expect(read.equals(content.subarray(start, end + 1))).toBe(true);
 });
 
 test('a slow reader sees each byte as it was: no buffer is used again before it has left', async () => {
