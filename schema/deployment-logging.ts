@@ -2,9 +2,23 @@
 import type { Deployment } from '#src/deployment/deployment.ts';
 import { updateDeployment } from '#src/deployment/update.ts';
 import { builder } from './builder.ts';
-import { DeploymentType, LoggingInput } from './deployment.ts';
+import { DeploymentType } from './deployment.ts';
 import { expected } from './errors.ts';
 import { refOf } from './global-id.ts';
+
+export const LoggingInput = builder.inputType('PredictionLoggingInput', {
+  description: 'How to log predictions; what is not given stays as it is, or is the default.',
+  fields: (t) => ({
+    sampleRate: t.float({
+      description: 'Share of the requests whose inputs and outputs are kept, 0 to 1. Default: 1.',
+    }),
+    redact: t.stringList({
+      description:
+        'Columns (inputs, where the version names no columns) whose values are not written down. Default: none.',
+    }),
+    retentionDays: t.int({ description: 'Days that predictions stay: 1, 7, 30, 90 or 365. Default: 30.' }),
+  }),
+});
 
 const LoggingType = builder.objectRef<Deployment>('PredictionLogging').implement({
   description:
