@@ -20,6 +20,7 @@ const refusalFields = `... on Error {
   ... on ForbiddenError { needs }
   ... on NotFoundError { what }
   ... on NotReadyError { retryAfterMs }
+  ... on OverloadedError { retryAfterMs }
 }`;
 
 const madeBy: Readonly<Record<string, string>> = {

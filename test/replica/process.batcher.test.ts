@@ -1,5 +1,5 @@
 import * as fc from 'fast-check';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { Abandoned, Batcher } from '#src/replica/process/batcher.ts';
 import type { Run } from '#src/replica/process/runner.ts';
 import type { NamedTensor } from '#src/tensor/tensor.ts';
@@ -118,4 +118,66 @@ test('what nobody waits for any more is not run', async () => {
   await expect(left).rejects.toBeInstanceOf(Abandoned);
   await leaving;
   expect(runs).toHaveLength(1);
+});
+
+test('a shared run has no more rows than the deployment allows, whatever is worth it', async () => {
+  const { run, runs } = doubling();
+  const batcher = new Batcher(run, { maxRows: 2, maxDelayMs: 0 });
+  batcher.sharedRows = 256;
+  expect(batcher.sharedRows).toBe(2);
+  await Promise.all([1, 2, 3].map((value) => batcher.submit(input([value]), ['y'], never)));
+  expect(runs.map(([x]) => x!.shape[0])).toEqual([2, 1]);
+});
+
+describe('where a run may wait for company', () => {
+  /** Far longer than a test may take: whoever waits for it to pass fails. */
+  const FOR_EVER_MS = 3_600_000;
+
+  /** A batcher whose first run is told of when it begins, and lasts until it is let go. */
+  function held(maxDelayMs: number) {
+    const { run, runs } = doubling();
+    const begun = Promise.withResolvers<void>();
+    const letGo = Promise.withResolvers<void>();
+    const batcher = new Batcher(
+      async (inputs, outputs) => {
+        begun.resolve();
+        await letGo.promise;
+        return run(inputs, outputs);
+      },
+      { maxRows: 256, maxDelayMs },
+    );
+    batcher.sharedRows = 256;
+    return { batcher, runs, begun: begun.promise, letGo: letGo.resolve };
+  }
+  const submit = (batcher: Batcher, value: number) => batcher.submit(input([value]), ['y'], never);
+
+  test('a lone request never does', async () => {
+    const { run } = doubling();
+    const batcher = new Batcher(run, { maxRows: 256, maxDelayMs: FOR_EVER_MS });
+    batcher.sharedRows = 256;
+    for (const value of [1, 2, 3])
+      expect(numbers((await submit(batcher, value)).outputs)).toEqual([[value * 2]]);
+  });
+
+  test('it begins as soon as as many are there as shared the last one', async () => {
+    const { batcher, runs, begun, letGo } = held(FOR_EVER_MS);
+    const first = [1, 2, 3].map((value) => submit(batcher, value));
+    await begun;
+    const next = [submit(batcher, 4)];
+    letGo();
+    await Promise.all(first);
+    next.push(submit(batcher, 5), submit(batcher, 6));
+    await Promise.all(next);
+    expect(runs.map(([x]) => x!.shape[0])).toEqual([3, 3]);
+  });
+
+  test('it begins when its time is over, whoever is missing', async () => {
+    const { batcher, runs, begun, letGo } = held(5);
+    const first = [1, 2, 3].map((value) => submit(batcher, value));
+    await begun;
+    const late = submit(batcher, 4);
+    letGo();
+    await Promise.all([...first, late]);
+    expect(runs.map(([x]) => x!.shape[0])).toEqual([3, 1]);
+  });
 });
