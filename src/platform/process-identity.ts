@@ -7,17 +7,21 @@ export interface ProcessIdentity {
   readonly start: string;
 }
 
-/** The identity of a running process, or undefined when there is none (or it is a zombie). */
-export function identify(pid: number): ProcessIdentity | undefined {
-  let stat: string;
+/** Fields of /proc/<pid>/stat from the third on (proc(5)), or undefined when there is no such process. */
+export function statOf(pid: number): readonly string[] | undefined {
   try {
-    stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    // The command (field 2) may hold spaces and parentheses: count from the last one.
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   } catch {
     return undefined;
   }
-  // The command (field 2) may hold spaces and parentheses: count from the last one.
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  if (fields[0] === 'Z' || fields[0] === 'X') return undefined;
+}
+
+/** The identity of a running process, or undefined when there is none (or it is a zombie). */
+export function identify(pid: number): ProcessIdentity | undefined {
+  const fields = statOf(pid);
+  if (fields === undefined || fields[0] === 'Z' || fields[0] === 'X') return undefined;
   const start = fields[19];
   return start === undefined ? undefined : { pid, start };
 }

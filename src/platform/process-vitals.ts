@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { statOf } from './process-identity.ts';
 
 /** How a process is doing, as proc(5) tells. */
 export interface ProcessVitals {
@@ -13,20 +14,25 @@ export interface ProcessVitals {
 
 const KIB = 1024;
 
-/** @returns undefined when there is no such process. */
-export function vitalsOf(pid: number): ProcessVitals | undefined {
+/** Resident memory of a process, in bytes; undefined where the system does not tell (no such process, no /proc). */
+export function residentBytes(pid: number): number | undefined {
   try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The command (field 2) may hold spaces and parentheses: count from the last one. Fields 3, 14 and 15.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    const resident = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
-    return {
-      cpuTicks: Number(fields[11]) + Number(fields[12]),
-      residentBytes: Number(resident ?? 0) * KIB,
-      isStopped: fields[0] === 'T',
-      isBusy: fields[0] === 'R' || fields[0] === 'D',
-    };
+    const kilobytes = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1];
+    return kilobytes === undefined ? undefined : Number(kilobytes) * KIB;
   } catch {
     return undefined;
   }
+}
+
+/** @returns undefined when there is no such process. */
+export function vitalsOf(pid: number): ProcessVitals | undefined {
+  const [fields, resident] = [statOf(pid), residentBytes(pid)];
+  if (fields === undefined || resident === undefined) return undefined;
+  return {
+    // Fields 14 and 15.
+    cpuTicks: Number(fields[11]) + Number(fields[12]),
+    residentBytes: resident,
+    isStopped: fields[0] === 'T',
+    isBusy: fields[0] === 'R' || fields[0] === 'D',
+  };
 }

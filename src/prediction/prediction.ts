@@ -1,59 +1,32 @@
 /** Predicting: from rows or tensors through the router to a replica and back. */
 import { may, type Viewer } from '../access/access.ts';
+import { answers, isComingUp } from '../deployment/deployment.state.ts';
 import {
   armAt,
-  armServing,
   drawReplica,
   type ArmRoute,
   type DeploymentRoute,
   type ReplicaRoute,
   type RouteTable,
 } from '../deployment/routing.ts';
-import { placeOf, PLACES } from '../deployment/arm-shares.ts';
-import { answers, isComingUp } from '../deployment/deployment.state.ts';
-import {
-  ReplicaFailed,
-  ReplicaRejected,
-  ReplicaTimeout,
-  ReplicaUnreachable,
-} from '../inference/replica-errors.ts';
+import { ReplicaUnreachable } from '../inference/replica-errors.ts';
 import type { CallSignal, Inferred } from '../inference/replica-client.ts';
 import type { Outcome } from '../metric/window.ts';
 import type { Recorder } from '../metric/recorder.ts';
-import type { Config } from '../platform/config.ts';
-import type { TagRecord } from '../platform/database.types.ts';
-import {
-  DeadlineExceededError,
-  DomainError,
-  ForbiddenError,
-  NotFoundError,
-  NotReadyError,
-  OverloadedError,
-  ValidationError,
-} from '../platform/errors.ts';
-import { newId } from '../platform/id.ts';
 import { shown } from '../name/name.ts';
+import type { Config } from '../platform/config.ts';
+import { DomainError, NotFoundError, ValidationError } from '../platform/errors.ts';
+import { newId } from '../platform/id.ts';
 import type { Signature } from '../signature/signature.ts';
 import { checkTags } from '../tag/tag.ts';
-import { parseTensors, rowCount, type TensorInput } from '../tensor/parse.ts';
-import { invalidOutput } from '../tensor/results.ts';
-import { packRows, type Row } from '../tensor/rows.ts';
+import { rowCount } from '../tensor/parse.ts';
 import type { NamedTensor } from '../tensor/tensor.ts';
 import type { Version } from '../version/version.ts';
+import { checkNumbers, checkOutputs, outputsOf, pack, type Asked } from './checks.ts';
+import { armOf, leastLoaded, notAnswering, placeFor, SHUN_MS } from './choice.ts';
+import { outcomeOf, translate } from './failure.ts';
 import type { LogEntry } from './log.entry.ts';
 import type { PredictionLog } from './log.ts';
-import { ModelError } from './prediction.errors.ts';
-
-/** What is asked of a model. */
-export interface Asked {
-  readonly rows?: readonly Row[] | null | undefined;
-  readonly tensors?: readonly TensorInput[] | null | undefined;
-  readonly outputs?: readonly string[] | null | undefined;
-  /** Milliseconds; the configuration's where it is missing. */
-  readonly timeoutMs?: number | null | undefined;
-  /** Whatever the caller wants to find it by in the log. */
-  readonly labels?: readonly TagRecord[] | null | undefined;
-}
 
 export interface PredictInput extends Asked {
   /** A deployment's id, or `project/name`. */
@@ -88,9 +61,7 @@ type Seen = {
   -readonly [key in Exclude<keyof LogEntry, 'deploymentId' | 'arm' | 'latencyMs'>]: LogEntry[key];
 };
 
-const SHUN_MS = 1_000;
 const MAX_TIMEOUT_MS = 3_600_000;
-const MAX_KEY = 256;
 /** The replica that was drawn, and others when it went away under the request. */
 const MOST_TRIES = 3;
 
@@ -245,147 +216,4 @@ async function send(
     load.end();
     throw error;
   }
-}
-
-/**
- * The replica whose callers wait least.
- * @throws OverloadedError when one more would wait too long on every one: before a queue grows, not after.
- */
-function leastLoaded(arm: ArmRoute, route: DeploymentRoute, mostMs: number): ReplicaRoute {
-  const now = performance.now();
-  const usable = arm.replicas.filter(({ shunUntil }) => shunUntil <= now);
-  const [least] = usable.toSorted((a, b) => a.load.overloadMs(now, mostMs) - b.load.overloadMs(now, mostMs));
-  if (!least) throw notAnswering(route);
-  const retryAfterMs = least.load.overloadMs(now, mostMs);
-  if (retryAfterMs === 0) return least;
-  throw new OverloadedError(
-    `Deployment ${route.label} has more requests than its replicas can answer in time.`,
-    retryAfterMs,
-    'Send it again later, or add replicas with scale.',
-  );
-}
-
-/** @throws ValidationError for a key that is too long. */
-function placeFor(deploymentId: string, key: string | null | undefined): number {
-  if (key === null || key === undefined) return Math.random() * PLACES;
-  if (key.length === 0 || key.length > MAX_KEY)
-    throw ValidationError.of(['routingKey'], `1 to ${MAX_KEY} characters`, `${key.length} characters`);
-  return placeOf(deploymentId, key);
-}
-
-/** @throws NotFoundError that says which versions are there. */
-export function armOf(route: DeploymentRoute, version: number): ArmRoute {
-  const arm = armServing(route.arms, version);
-  if (arm) return arm;
-  const served = [...new Set(route.arms.map((one) => one.version.number))].toSorted((a, b) => a - b);
-  throw new NotFoundError(
-    `Version ${version} at ${route.label}`,
-    served.length === 0 ? 'No version is deployed there.' : `Deployed there: ${served.join(', ')}.`,
-  );
-}
-
-function pack(
-  signature: Signature,
-  input: Asked,
-  maxRows: number,
-  root: readonly string[] | undefined,
-): NamedTensor[] {
-  const { rows, tensors } = input;
-  if ((rows ?? null) !== null && (tensors ?? null) !== null) {
-    throw ValidationError.of(['tensors'], 'either rows or tensors', 'both');
-  }
-  if (rows) return packRows(signature, rows, maxRows);
-  if (tensors) return parseTensors(signature, tensors, root === undefined ? { maxRows } : { maxRows, root });
-  throw ValidationError.of(['rows'], 'rows or tensors', 'neither');
-}
-
-function checkOutputs(signature: Signature, outputs: readonly string[] | null | undefined): void {
-  if (!outputs) return;
-  const known = signature.outputs.map((output) => output.name);
-  if (outputs.length === 0)
-    throw ValidationError.of(['outputs'], `some of ${known.join(', ')}`, 'an empty list');
-  outputs.forEach((name, index) => {
-    if (!known.includes(name))
-      throw ValidationError.of(['outputs', index], `one of ${known.join(', ')}`, shown(name));
-    if (outputs.indexOf(name) !== index)
-      throw ValidationError.of(['outputs', index], 'each output once', shown(name));
-  });
-}
-
-/**
- * The outputs that were asked for, in that order: a server of somebody else's may answer anything.
- * @throws ModelError when one is not there, or is something else.
- */
-function outputsOf(
-  signature: Signature,
-  asked: readonly string[] | null,
-  outputs: readonly NamedTensor[],
-): NamedTensor[] {
-  const specs = asked?.map((name) => signature.outputs.find((spec) => spec.name === name)!);
-  return (specs ?? signature.outputs).map(({ name, datatype }) => {
-    const output = outputs.find((one) => one.name === name);
-    if (output?.datatype === datatype) return output;
-    const found = output
-      ? `output ${shown(name)} is ${output.datatype}, not ${datatype}`
-      : `no output ${shown(name)}`;
-    throw new ModelError(`The model's answer is invalid: ${found}.`);
-  });
-}
-
-/** @throws ModelError when an answer holds NaN or an infinity and the deployment does not return such. */
-function checkNumbers(
-  signature: Signature,
-  outputs: readonly NamedTensor[],
-  rows: number,
-  returned: boolean,
-): string[] {
-  const invalid = invalidOutput(signature, outputs, rows);
-  if (invalid === null) return [];
-  if (returned) return [invalid];
-  throw new ModelError(
-    `The model's answer is invalid: ${invalid}`,
-    'Deploy with invalidOutputs: RETURN to get it as it is.',
-  );
-}
-
-/** Why a deployment has no answer now. */
-export function notAnswering(route: DeploymentRoute): NotReadyError {
-  const why = route.stateReason ? ` ${route.stateReason}` : '';
-  if (answers(route.state)) return new NotReadyError(`No replica of ${route.label} is ready.${why}`, SHUN_MS);
-  const waits = isComingUp(route.state);
-  return new NotReadyError(
-    `Deployment ${route.label} is ${route.state}.${why}`,
-    waits ? SHUN_MS : null,
-    waits
-      ? 'Watch subscription deployment(id) until it is LIVE.'
-      : 'Create a deployment with createDeployment.',
-  );
-}
-
-function translate(error: unknown, route: DeploymentRoute, timeoutMs: number): unknown {
-  if (error instanceof ReplicaTimeout)
-    return new DeadlineExceededError(timeoutMs, 'Send fewer rows, or raise timeoutMs.');
-  if (error instanceof ReplicaFailed) return new ModelError(`The model failed: ${error.message}`);
-  if (error instanceof ReplicaRejected) return rejectedBy(error, route);
-  if (error instanceof ReplicaUnreachable) return notAnswering(route);
-  return error;
-}
-
-/** What a server does not like of a request, and why it does not take any: replicas of our own answer no 4xx but 400. */
-const callersFault: readonly number[] = [400, 413, 422];
-
-function rejectedBy({ status, message }: ReplicaRejected, { label }: DeploymentRoute): DomainError {
-  if (callersFault.includes(status)) return ValidationError.of(['tensors'], 'what the graph takes', message);
-  const refused = `The server of deployment ${label} refuses: ${message}`;
-  if (status === 429) return new OverloadedError(refused, SHUN_MS, 'Send it again later.');
-  return new NotReadyError(refused, SHUN_MS);
-}
-
-/** Whose fault it was: a caller's mistake does not count against the model. */
-function outcomeOf(error: unknown): Outcome {
-  if (error instanceof ModelError) return 'model';
-  if (error instanceof ValidationError || error instanceof ForbiddenError) return 'client';
-  if (error instanceof OverloadedError) return 'shed';
-  if (error instanceof DomainError) return 'server';
-  return (error as Error | undefined)?.name === 'AbortError' ? 'client' : 'server';
 }

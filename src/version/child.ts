@@ -1,10 +1,10 @@
 /** Runs a program of ours that handles bytes from strangers: in a process of its own, ended at its limits. */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { getCompileCacheDir } from 'node:module';
 import { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
+import { residentBytes } from '../platform/process-vitals.ts';
 
 export interface ChildLimits {
   /** INGEST_TIMEOUT_SECONDS: for all of it. */
@@ -54,16 +54,6 @@ export function misfortune(
   if (ended === 'trial') return `did not end within ${limits.trialSeconds ?? 10} seconds`;
   if (ended === 'answer') return 'gave an endless answer';
   return crashes.includes(signal) ? `crashed the runtime (${signal})` : undefined;
-}
-
-/** In bytes; undefined where the system does not tell (no /proc): there the memory limit does not hold. */
-function residentBytes(pid: number): number | undefined {
-  try {
-    const kilobytes = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1];
-    return kilobytes === undefined ? undefined : Number(kilobytes) * 1024;
-  } catch {
-    return undefined;
-  }
 }
 
 function start(entry: URL, limits: ChildLimits): ChildProcess {

@@ -1,21 +1,12 @@
 /** What processes have used so far, as the kernel counts it (proc(5)). */
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { statOf } from '#src/platform/process-identity.ts';
+import { residentBytes as residentOf } from '#src/platform/process-vitals.ts';
 
 /** USER_HZ, in which /proc tells times: 100 on every Linux that Node runs on. */
 const TICKS_PER_SECOND = 100;
-
-/** Fields of /proc/<pid>/stat from the third on; undefined when the process is gone. */
-function statOf(pid: number): string[] | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The command (field 2) may hold spaces and parentheses.
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  } catch {
-    return undefined;
-  }
-}
 
 const sum = (fields: readonly string[], from: number, to: number): number =>
   fields.slice(from, to).reduce((ticks, field) => ticks + Number(field), 0) / TICKS_PER_SECOND;
@@ -50,8 +41,9 @@ export function pin(pids: readonly number[], core: number | null): void {
     execFileSync('taskset', ['-a', '-c', '-p', cores, String(pid)], { stdio: 'ignore' });
 }
 
-/** Resident memory in bytes. */
+/** Resident memory in bytes. @throws Error when the process is gone. */
 export function residentBytes(pid: number): number {
-  const [, kilobytes] = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
-  return Number(kilobytes) * 1024;
+  const bytes = residentOf(pid);
+  if (bytes === undefined) throw new Error(`Process ${pid} is gone.`);
+  return bytes;
 }

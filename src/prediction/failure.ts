@@ -1,0 +1,48 @@
+/** What the failure of a prediction is to its caller, and whose it is. */
+import type { DeploymentRoute } from '../deployment/routing.ts';
+import {
+  ReplicaFailed,
+  ReplicaRejected,
+  ReplicaTimeout,
+  ReplicaUnreachable,
+} from '../inference/replica-errors.ts';
+import type { Outcome } from '../metric/window.ts';
+import {
+  DeadlineExceededError,
+  DomainError,
+  ForbiddenError,
+  NotReadyError,
+  OverloadedError,
+  ValidationError,
+} from '../platform/errors.ts';
+import { notAnswering, SHUN_MS } from './choice.ts';
+import { ModelError } from './prediction.errors.ts';
+
+/** A replica's failure as the caller hears of it. */
+export function translate(error: unknown, route: DeploymentRoute, timeoutMs: number): unknown {
+  if (error instanceof ReplicaTimeout)
+    return new DeadlineExceededError(timeoutMs, 'Send fewer rows, or raise timeoutMs.');
+  if (error instanceof ReplicaFailed) return new ModelError(`The model failed: ${error.message}`);
+  if (error instanceof ReplicaRejected) return rejectedBy(error, route);
+  if (error instanceof ReplicaUnreachable) return notAnswering(route);
+  return error;
+}
+
+/** What a server does not like of a request, and why it does not take any: replicas of our own answer no 4xx but 400. */
+const callersFault: readonly number[] = [400, 413, 422];
+
+function rejectedBy({ status, message }: ReplicaRejected, { label }: DeploymentRoute): DomainError {
+  if (callersFault.includes(status)) return ValidationError.of(['tensors'], 'what the graph takes', message);
+  const refused = `The server of deployment ${label} refuses: ${message}`;
+  if (status === 429) return new OverloadedError(refused, SHUN_MS, 'Send it again later.');
+  return new NotReadyError(refused, SHUN_MS);
+}
+
+/** Whose fault it was: a caller's mistake does not count against the model. */
+export function outcomeOf(error: unknown): Outcome {
+  if (error instanceof ModelError) return 'model';
+  if (error instanceof ValidationError || error instanceof ForbiddenError) return 'client';
+  if (error instanceof OverloadedError) return 'shed';
+  if (error instanceof DomainError) return 'server';
+  return (error as Error | undefined)?.name === 'AbortError' ? 'client' : 'server';
+}
