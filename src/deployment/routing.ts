@@ -14,7 +14,7 @@ import type { Signature } from '../signature/signature.ts';
 import { findVersions } from '../version/version.queries.ts';
 import type { VersionRow } from '../version/version.row.ts';
 import { PLACES, type Share } from './arm-shares.ts';
-import { isComingUp } from './deployment.state.ts';
+import { answers, isComingUp } from './deployment.state.ts';
 import { ReplicaLoad } from './replica-load.ts';
 import * as queries from './routing.queries.ts';
 
@@ -58,11 +58,17 @@ const STALL_SHUN_MS = 1_000;
 const OVERLAP_SECONDS = 10;
 const RELOAD_EVERY = 60;
 
+/** Whether nobody answers by what is known here, though by now somebody may: notifications take their time. */
+export function mayBeUp({ state, arms }: DeploymentRoute): boolean {
+  return isComingUp(state) || (answers(state) && arms.every(({ replicas }) => replicas.length === 0));
+}
+
 export class RouteTable {
   readonly #platform: Platform;
   readonly #byId = new Map<string, DeploymentRoute>();
   readonly #byLabel = new Map<string, string>();
   readonly #replicas = new Map<string, ReplicaRoute>();
+  readonly #looks = new Map<string, Promise<void>>();
   readonly #stopWatching: () => void;
   readonly #timer: NodeJS.Timeout;
   readonly #stallTimer: NodeJS.Timeout;
@@ -85,14 +91,32 @@ export class RouteTable {
     return this.#byId.get(ref) ?? this.#byId.get(this.#byLabel.get(ref) ?? '');
   }
 
-  /** As `get`, asking PostgreSQL where it is not known, or not known to be up. */
+  /** As `get`, asking PostgreSQL where it is not known, or is thought to be down. */
   async find(ref: string): Promise<DeploymentRoute | undefined> {
     const known = this.get(ref);
-    if (known && !isComingUp(known.state)) return known;
+    if (known && !mayBeUp(known)) return known;
     const id = known?.id ?? (isId(ref) ? ref : await queries.findIdByLabel(this.#platform.db, sought(ref)));
     if (id === undefined) return undefined;
-    await this.load([id]);
+    try {
+      await this.#lookAt(id);
+    } catch (error) {
+      // What was known of it says at least why there is no answer.
+      if (!known) throw error;
+    }
     return this.#byId.get(id);
+  }
+
+  /**
+   * One look at a time, however many ask for what is down. One that had begun may have missed what its caller has read
+   * since: the next one, which all who waited share, has not.
+   */
+  async #lookAt(id: string): Promise<void> {
+    await this.#looks.get(id)?.catch(() => undefined);
+    const next = this.#looks.get(id);
+    if (next) return next;
+    const look = this.load([id]).finally(() => this.#looks.delete(id));
+    this.#looks.set(id, look);
+    return look;
   }
 
   /** Reads deployments anew. */

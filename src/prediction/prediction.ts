@@ -1,9 +1,10 @@
 /** Predicting: from rows or tensors through the router to a replica and back. */
 import { may, type Viewer } from '../access/access.ts';
-import { answers, isComingUp } from '../deployment/deployment.state.ts';
+import { answers } from '../deployment/deployment.state.ts';
 import {
   armAt,
   drawReplica,
+  mayBeUp,
   type ArmRoute,
   type DeploymentRoute,
   type ReplicaRoute,
@@ -85,7 +86,7 @@ export class Predictor {
   async route(viewer: Viewer, ref: string): Promise<DeploymentRoute> {
     let route = this.#routes.get(ref);
     // Whoever has just read that it is LIVE must not hear of a moment ago.
-    if (!route || isComingUp(route.state)) route = await this.#routes.find(ref);
+    if (!route || mayBeUp(route)) route = await this.#routes.find(ref);
     if (!route || !may(viewer, route.projectId, 'READER'))
       throw new NotFoundError(`Deployment ${shown(ref)}`);
     return route;
