@@ -1,4 +1,5 @@
 /** The Open Inference Protocol at the public door, with a token and counted, against what it stands on. */
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { encodeRequest } from '#src/inference/protocol.ts';
 import type { NamedTensor } from '#src/tensor/tensor.ts';
@@ -81,7 +82,34 @@ function sessionOf({ modelPath, input }: Model): Contender {
   return { target, cpu: () => ({}) };
 }
 
-async function againstProxy(
+/** The bare proxy in front of the same answer, as long as `use` takes. */
+async function withProxy<T>(
+  stack: Stack,
+  door: Door,
+  target: Target,
+  use: (proxy: Contender) => Promise<T>,
+): Promise<T> {
+  const socket = join(stack.dataDir, 'run', 'bench-proxy.sock');
+  rmSync(socket, { force: true });
+  const behind = startChild('static.process.ts', [socket, await door.answer(target), 'base64']);
+  try {
+    await behind.next();
+    const proxy = startChild('proxy.ts', [socket]);
+    try {
+      const { port } = await proxy.next<{ port: number }>();
+      return await use({
+        target: { ...target, port },
+        cpu: () => ({ proxy: cpuSeconds([proxy.pid]), 'behind it': cpuSeconds([behind.pid]) }),
+      });
+    } finally {
+      await proxy.end();
+    }
+  } finally {
+    await behind.end();
+  }
+}
+
+function againstProxy(
   stack: Stack,
   door: Door,
   model: Model,
@@ -89,26 +117,10 @@ async function againstProxy(
   duration: Duration,
 ): Promise<Figure> {
   const target = door.target(model, binary);
-  const socket = join(stack.dataDir, 'run', `bench-${binary ? 'binary' : 'json'}.sock`);
-  const behind = startChild('static.process.ts', [socket, await door.answer(target), 'base64']);
-  try {
-    await behind.next();
-    const proxy = startChild('proxy.ts', [socket]);
-    try {
-      const { port } = await proxy.next<{ port: number }>();
-      const limit = {
-        target: { ...target, port },
-        cpu: () => ({ proxy: cpuSeconds([proxy.pid]), 'behind it': cpuSeconds([behind.pid]) }),
-      };
-      const what = `Open Inference, ${binary ? 'binary' : 'JSON'}, 1 row of 30 features, with a token, counted`;
-      const contenders = [door.ours(target), limit] as const;
-      return await ratioFigure(what, contenders, 'bare proxy, same bytes', binary ? 0.6 : 0.5, duration);
-    } finally {
-      await proxy.end();
-    }
-  } finally {
-    await behind.end();
-  }
+  const what = `Open Inference, ${binary ? 'binary' : 'JSON'}, 1 row of 30 features, with a token, counted`;
+  return withProxy(stack, door, target, (proxy) =>
+    ratioFigure(what, [door.ours(target), proxy], 'bare proxy, same bytes', binary ? 0.6 : 0.5, duration),
+  );
 }
 
 async function batches(door: Door, model: Model, duration: Duration): Promise<Figure> {
@@ -128,9 +140,11 @@ async function batches(door: Door, model: Model, duration: Duration): Promise<Fi
   };
 }
 
-async function latency(door: Door, model: Model, duration: Duration): Promise<Figure[]> {
-  const contenders = [door.ours(door.target(model, true)), sessionOf(model)] as const;
-  const [ours, raw] = await compare(contenders, duration, 1);
+async function latency(stack: Stack, door: Door, model: Model, duration: Duration): Promise<Figure[]> {
+  const target = door.target(model, true);
+  const [ours, raw] = await compare([door.ours(target), sessionOf(model)], duration, 1);
+  // What two processes and a socket add by themselves on this machine, with nothing in them.
+  const [bare] = await withProxy(stack, door, target, (proxy) => compare([proxy, proxy], duration, 1));
   const figure = (share: 'p50' | 'p99', most: number): Figure => {
     const added = ours[share].map((ms, round) => ms - (raw[share][round] ?? Number.NaN));
     return {
@@ -138,7 +152,7 @@ async function latency(door: Door, model: Model, duration: Duration): Promise<Fi
       measured: `${median(added).toFixed(2)} ms (${median(ours[share]).toFixed(2)} ms)`,
       spread: spreadOf(added, 2),
       cpu: cpuText(ours.cpuMicros),
-      limit: `the bare session: ${median(raw[share]).toFixed(3)} ms`,
+      limit: `the bare session: ${median(raw[share]).toFixed(3)} ms; a bare proxy takes ${median(bare[share]).toFixed(2)} ms`,
       target: `≤ ${most} ms`,
       met: median(added) <= most,
     };
@@ -195,7 +209,7 @@ export async function inference(stack: Stack, duration: Duration): Promise<Figur
     await againstProxy(stack, door, patient, true, duration),
     await againstProxy(stack, door, patient, false, duration),
     await batches(door, digits, duration),
-    ...(await latency(door, patient, duration)),
+    ...(await latency(stack, door, patient, duration)),
     await onOneCore(stack, door, patient, duration),
   ];
 }
