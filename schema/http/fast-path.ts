@@ -11,7 +11,7 @@ import { SameTurn } from '#src/platform/same-turn.ts';
 import { withoutHttp } from '../errors.ts';
 import type { Execution, Result } from '../execution.ts';
 import { logOutcome } from './request-log.ts';
-import { identityOf, readBody } from './request.ts';
+import { endWithText, identityOf, readBody } from './request.ts';
 
 interface Params {
   readonly query: string;
@@ -143,9 +143,7 @@ function sendErrors(res: ServerResponse, type: string, errors: readonly GraphQLE
 }
 
 function send(res: ServerResponse, status: number, type: string, text: string): void {
-  res.writeHead(status, {
-    'content-type': `${type}; charset=utf-8`,
-    'content-length': Buffer.byteLength(text),
-  });
-  res.end(text);
+  const bytes = Buffer.byteLength(text);
+  res.writeHead(status, { 'content-type': `${type}; charset=utf-8`, 'content-length': bytes });
+  endWithText(res, text, bytes);
 }

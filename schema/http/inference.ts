@@ -22,7 +22,7 @@ import { sendReadiness } from './health.ts';
 import { readInferenceBody, type BodyLimits, type InferenceBody } from './inference-body.ts';
 import { InferencePaths, type InferencePath } from './inference-path.ts';
 import { ClientGone, InferenceRefusal, refuseInferenceWith } from './inference-refusal.ts';
-import { sendJson } from './request.ts';
+import { endWithText, sendJson } from './request.ts';
 
 /** Who asks; undefined for those who have been told that they may not. */
 export type Admit = (req: IncomingMessage, res: ServerResponse) => Promise<Viewer | undefined>;
@@ -134,9 +134,9 @@ function send(res: ServerResponse, label: string, request: InferRequest, predict
   );
   const id = ['x-request-id', predicted.requestId];
   if (typeof encoded === 'string') {
-    const length = String(Buffer.byteLength(encoded));
-    res.writeHead(200, ['content-type', 'application/json', 'content-length', length, ...id]);
-    res.end(encoded);
+    const bytes = Buffer.byteLength(encoded);
+    res.writeHead(200, ['content-type', 'application/json', 'content-length', String(bytes), ...id]);
+    endWithText(res, encoded, bytes);
     return;
   }
   const { body, headerLength } = encoded;
