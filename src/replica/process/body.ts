@@ -27,6 +27,8 @@ export function readBody(request: IncomingMessage, mostBytes: number): Promise<B
     });
     request.on('end', () => resolve(chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size)));
     request.on('error', reject);
-    request.on('close', () => reject(new Error('The caller went away before the end of its request.')));
+    request.on('close', () => {
+      if (!request.complete) reject(new Error('The caller went away before the end of its request.'));
+    });
   });
 }

@@ -48,8 +48,8 @@ class HttpError extends Error {
 }
 
 const DEFAULT_MAX_BODY = 256 * 1024 * 1024;
-/** Callers reuse a connection for minutes; they close it first (their own limit is lower). */
-const KEEP_ALIVE_MS = 15 * 60_000;
+/** Bytes up to which an answer is copied to go out in one piece with its head. */
+const SMALL = 4096;
 
 export function createReplicaServer(served: Served): Server {
   const { launch, token } = served;
@@ -57,7 +57,9 @@ export function createReplicaServer(served: Served): Server {
   const paths = new Set([model, `${model}/versions/${launch.versionNumber}`]);
   const inferPaths = new Set([...paths].map((path) => `${path}/infer`));
   const expected = token === null ? null : Buffer.from(`Bearer ${token}`);
-  const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS, noDelay: true }, (request, response) => {
+  // Callers close what is idle; a limit here would cost each request two changes of a timer. The system ends what is dead.
+  const connections = { keepAliveTimeout: 0, keepAlive: true, noDelay: true };
+  const server = createServer(connections, (request, response) => {
     response.sendDate = false;
     const url = request.url ?? '';
     if (expected !== null && !isAuthorized(request, expected)) {
@@ -146,7 +148,9 @@ function reply(served: Served, asked: InferRequest, ran: Ran, response: ServerRe
   };
   if (headerLength !== null) headers['inference-header-content-length'] = headerLength;
   response.writeHead(200, headers);
-  response.end(body);
+  // node joins a text with the head and writes once; Latin-1 is byte for byte.
+  if (body.length <= SMALL) response.end(body.toString('latin1'), 'latin1');
+  else response.end(body);
 }
 
 /** Everything but inference. */
