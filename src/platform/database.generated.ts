@@ -11,6 +11,15 @@ export type Generated<T> = T extends ColumnType<infer S, infer I, infer U>
 
 export type Timestamp = ColumnType<Date, Date | string, Date | string>;
 
+export interface Agreement {
+  compared: import('./database.types.ts').Int8;
+  disagreed: import('./database.types.ts').Int8;
+  dropped: import('./database.types.ts').Int8;
+  examples: string[];
+  minute: Timestamp;
+  rolloutId: string;
+}
+
 export interface Alias {
   id: string;
   modelId: string;
@@ -37,10 +46,13 @@ export interface ApiToken {
 }
 
 export interface Arm {
+  createdAt: Generated<Timestamp>;
   deploymentId: string;
   id: string;
   name: string;
+  retiredAt: Timestamp | null;
   role: import('./database.types.ts').ArmRole;
+  rolloutId: string | null;
   shares: Generated<import('./database.types.ts').JsonColumn<import('../deployment/arm-shares.ts').Share[]>>;
   versionId: string;
   weight: number;
@@ -63,8 +75,11 @@ export interface Deployment {
   createdAt: Generated<Timestamp>;
   createdByKind: import('./database.types.ts').ActorKind;
   createdByName: string;
+  defaultStrategy: Generated<import('./database.types.ts').RolloutStrategy>;
   desiredReplicas: number;
   endpoint: string | null;
+  followedAt: Timestamp | null;
+  followsAliasId: string | null;
   id: string;
   invalidOutputs: Generated<import('./database.types.ts').InvalidOutputPolicy>;
   logRedact: Generated<string[]>;
@@ -183,6 +198,8 @@ export interface Prediction {
   redacted: string[] | null;
   requestId: string;
   retentionDays: number;
+  rolloutId: string | null;
+  rolloutStep: number | null;
   rows: number;
   versionId: string;
   weight: number;
@@ -244,6 +261,38 @@ export interface Replica {
   token: string | null;
   versionId: string;
   warmUpMs: number | null;
+}
+
+export interface Rollout {
+  byKind: import('./database.types.ts').ActorKind;
+  byName: string;
+  candidateArmId: string | null;
+  cursor: string | null;
+  deadline: Timestamp;
+  deploymentId: string;
+  ending: import('./database.types.ts').RolloutEnding | null;
+  evidence: import('./database.types.ts').JsonColumn<import('../rollout/evidence.ts').Evidence>;
+  finishedAt: Timestamp | null;
+  fromVersionId: string;
+  gates: import('./database.types.ts').JsonColumn<import('../rollout/gate.ts').Gate[]>;
+  gateStatuses: import('./database.types.ts').JsonColumn<import('../rollout/gate.ts').GateStatus[]>;
+  id: string;
+  mirrorShare: number;
+  missingSince: Timestamp | null;
+  pausedAt: Timestamp | null;
+  projectId: string;
+  reason: string | null;
+  revision: Generated<number>;
+  since: Timestamp;
+  stableArmId: string;
+  startedAt: Timestamp;
+  state: import('./database.types.ts').RolloutState;
+  step: number | null;
+  steps: import('./database.types.ts').JsonColumn<import('./database.types.ts').RolloutStep[]>;
+  strategy: import('./database.types.ts').RolloutStrategy;
+  timeoutSeconds: number;
+  toVersionId: string;
+  weightsBefore: import('./database.types.ts').JsonColumn<import('./database.types.ts').ArmWeight[]>;
 }
 
 export interface Upload {
@@ -327,6 +376,7 @@ export interface VersionParent {
 }
 
 export interface DB {
+  agreement: Agreement;
   alias: Alias;
   apiToken: ApiToken;
   arm: Arm;
@@ -347,6 +397,7 @@ export interface DB {
   projectBlob: ProjectBlob;
   projectStorage: ProjectStorage;
   replica: Replica;
+  rollout: Rollout;
   upload: Upload;
   version: Version;
   versionArtifact: VersionArtifact;

@@ -65,6 +65,43 @@ export const replicaStates = [
 ] as const;
 export type ReplicaState = (typeof replicaStates)[number];
 
+export const rolloutStrategies = ['ALL_AT_ONCE', 'CANARY', 'LINEAR', 'SHADOW'] as const;
+export type RolloutStrategy = (typeof rolloutStrategies)[number];
+
+export const rolloutStates = [
+  'PENDING',
+  'PROVISIONING',
+  'WARMING',
+  'SHIFTING',
+  'BAKING',
+  'FINISHING',
+  'SUCCEEDED',
+  'ROLLING_BACK',
+  'ROLLED_BACK',
+  'FAILED',
+  'ABORTED',
+] as const;
+export type RolloutState = (typeof rolloutStates)[number];
+/** What ROLLING_BACK ends in. */
+export type RolloutEnding = 'ROLLED_BACK' | 'ABORTED';
+
+export const stepStates = ['WAITING', 'SHIFTING', 'BAKING', 'PASSED', 'FAILED', 'SKIPPED'] as const;
+export type StepState = (typeof stepStates)[number];
+
+export interface RolloutStep {
+  /** The candidate's share of the traffic, 0 to 1. */
+  readonly weight: number;
+  readonly bakeSeconds: number;
+  readonly state: StepState;
+  /** Requests that the candidate answered, or that were mirrored to a shadow, while it baked. */
+  readonly samples: number;
+}
+
+export interface ArmWeight {
+  readonly armId: string;
+  readonly weight: number;
+}
+
 /** What the log has of a request's inputs and outputs. */
 export const predictionPayloads = ['LOGGED', 'NOT_SAMPLED', 'TOO_LARGE'] as const;
 export type PredictionPayload = (typeof predictionPayloads)[number];
