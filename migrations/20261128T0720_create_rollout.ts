@@ -43,6 +43,7 @@ const statements = [
     reason text,
     evidence jsonb not null,
     cursor text,
+    looked_at timestamptz not null default now(),
     by_name text not null,
     by_kind text not null
   ) with (fillfactor = 50)`,

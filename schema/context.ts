@@ -2,9 +2,10 @@ import DataLoader from 'dataloader';
 import { may, type Viewer } from '#src/access/access.ts';
 import type { Authenticator } from '#src/access/token.ts';
 import type { ChangeFeed } from '#src/events.ts';
-import { listAliases, listAliasesOf, type AliasRow } from '#src/alias/alias.queries.ts';
+import { isLive, type Alias } from '#src/alias/alias.ts';
+import { findAliases, listAliases, listAliasesOf, type AliasRow } from '#src/alias/alias.queries.ts';
 import { listDeploymentsOf, type Deployment } from '#src/deployment/deployment.ts';
-import { findDeployments, listArms, type ArmRow } from '#src/deployment/deployment.queries.ts';
+import { findArms, findDeployments, listArms, type ArmRow } from '#src/deployment/deployment.queries.ts';
 import type { LedgerEvent } from '#src/ledger/ledger.ts';
 import { findEvents } from '#src/ledger/ledger.queries.ts';
 import type { LedgerTails } from '#src/ledger/tail.ts';
@@ -22,6 +23,7 @@ import { listPayloads, type Payload } from '#src/prediction/logged.ts';
 import type { Project } from '#src/project/project.ts';
 import { findProjects } from '#src/project/project.queries.ts';
 import { listReplicas, type ReplicaRow } from '#src/replica/replica.queries.ts';
+import { findRollouts, listRunning, type RolloutRow } from '#src/rollout/rollout.queries.ts';
 import type { Artifact, Version } from '#src/version/version.ts';
 import { listChildren, listParents, type ParentRow } from '#src/version/lineage.queries.ts';
 import { findVersions, listArtifacts, listMetrics } from '#src/version/version.queries.ts';
@@ -66,6 +68,10 @@ export class Loaders {
   #metrics?: DataLoader<string, MetricRow[]>;
   #parents?: DataLoader<string, ParentRow[]>;
   #children?: DataLoader<string, { id: string }[]>;
+  #rollout?: DataLoader<string, RolloutRow | undefined>;
+  #alias?: DataLoader<string, Alias | undefined>;
+  #runningRollout?: DataLoader<string, RolloutRow[]>;
+  #arm?: DataLoader<string, ArmRow | undefined>;
   #aliases?: DataLoader<string, AliasRow[]>;
   #aliasesOfModel?: DataLoader<string, AliasRow[]>;
   #deploymentsOfVersion?: DataLoader<string, Deployment[]>;
@@ -178,6 +184,32 @@ export class Loaders {
       (ids) => listStored(this.#platform.db, ids),
       (row) => row.projectId,
     ));
+  }
+  get rollout(): DataLoader<string, RolloutRow | undefined> {
+    return (this.#rollout ??= this.#byId(
+      (ids) => findRollouts(this.#platform.db, ids),
+      (row) => row.projectId,
+    ));
+  }
+  get alias(): DataLoader<string, Alias | undefined> {
+    return (this.#alias ??= this.#byId(
+      async (ids) => (await findAliases(this.#platform.db, ids)).filter(isLive),
+      (row) => row.projectId,
+    ));
+  }
+  /** By deployment: one, or none. */
+  get runningRollout(): DataLoader<string, RolloutRow[]> {
+    return (this.#runningRollout ??= this.#grouped(
+      (ids) => listRunning(this.#platform.db, ids),
+      (row) => row.deploymentId,
+    ));
+  }
+  /** By id, for whoever may read its deployment; those that are retired too. */
+  get arm(): DataLoader<string, ArmRow | undefined> {
+    return (this.#arm ??= new DataLoader(async (ids) => {
+      const rows = new Map((await findArms(this.#platform.db, ids)).map((row) => [row.id, row]));
+      return ids.map((id) => rows.get(id));
+    }));
   }
   /** By deployment. */
   get arms(): DataLoader<string, ArmRow[]> {

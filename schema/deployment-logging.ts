@@ -5,6 +5,7 @@ import { builder } from './builder.ts';
 import { DeploymentType } from './deployment.ts';
 import { expected } from './errors.ts';
 import { refOf } from './global-id.ts';
+import { RolloutStrategyEnum } from './rollout.ts';
 
 export const LoggingInput = builder.inputType('PredictionLoggingInput', {
   description: 'How to log predictions; what is not given stays as it is, or is the default.',
@@ -59,6 +60,14 @@ const UpdateDeploymentInput = builder.inputType('UpdateDeploymentInput', {
   fields: (t) => ({
     deployment: t.id({ required: true, description: 'Its global id, or `project/name`.' }),
     logging: t.field({ type: LoggingInput, description: 'How its predictions are logged from now on.' }),
+    follows: t.string({
+      description:
+        'An alias such as `fraud@champion`: whenever it moves, and at once where it stands for another version, a rollout of `defaultStrategy` begins. null: none is followed any more.',
+    }),
+    defaultStrategy: t.field({
+      type: RolloutStrategyEnum,
+      description: 'The strategy of rollouts for which none is named.',
+    }),
   }),
 });
 
@@ -74,6 +83,8 @@ builder.mutationField('updateDeployment', (t) =>
       updateDeployment(platform, viewer, {
         deployment: refOf(['deployment'], 'Deployment', input.deployment),
         logging: input.logging ?? null,
+        follows: input.follows,
+        defaultStrategy: input.defaultStrategy ?? null,
       }),
   }),
 );

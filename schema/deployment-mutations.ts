@@ -8,6 +8,7 @@ import { DeploymentTargetEnum, DeploymentType, InvalidOutputPolicyEnum } from '.
 import { LoggingInput } from './deployment-logging.ts';
 import { expected } from './errors.ts';
 import { refOf } from './global-id.ts';
+import { RolloutStrategyEnum } from './rollout.ts';
 
 const ResourcesInput = builder.inputType('ResourcesInput', {
   description: 'What a replica may use; what is left out stays as it is.',
@@ -100,6 +101,15 @@ const CreateDeploymentInput = builder.inputType('CreateDeploymentInput', {
       description: 'What becomes of an answer with NaN or an infinity.',
     }),
     logging: t.field({ type: LoggingInput, description: 'How its predictions are logged.' }),
+    follows: t.string({
+      description:
+        'An alias such as `fraud@champion`: whenever it moves, a rollout of `defaultStrategy` begins. Without `version` it is also what is served first.',
+    }),
+    defaultStrategy: t.field({
+      type: RolloutStrategyEnum,
+      defaultValue: 'CANARY',
+      description: 'The strategy of rollouts for which none is named.',
+    }),
   }),
 });
 const ScaleInput = builder.inputType('ScaleInput', {
@@ -152,6 +162,8 @@ builder.mutationFields((t) => ({
         },
         invalidOutputs: input.invalidOutputs ?? 'FAIL',
         logging: input.logging ?? {},
+        follows: input.follows ?? null,
+        defaultStrategy: input.defaultStrategy ?? 'CANARY',
       }),
   }),
   scale: t.field({

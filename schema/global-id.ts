@@ -73,6 +73,7 @@ const nodeTypes = [
   'LedgerEvent',
   'ResumableUpload',
   'Prediction',
+  'Rollout',
 ];
 
 /** For `node` and `nodes`: what is no node's id is the id of nothing, which is answered with null. */

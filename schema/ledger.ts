@@ -43,6 +43,16 @@ const told: Record<TypeOfEvent, string> = {
   DEPLOYMENT_FAILED: 'A deployment did not come up; the data tell why.',
   DEPLOYMENT_STOPPING: 'A deployment is being taken out of service.',
   DEPLOYMENT_STOPPED: 'A deployment is out of service for good.',
+  ROLLOUT_STARTED: 'A deployment began to move to another version.',
+  ROLLOUT_SHIFTED: 'The new version of a deployment got another share of the traffic.',
+  ROLLOUT_PAUSED: 'A rollout was paused.',
+  ROLLOUT_RESUMED: 'A paused rollout was resumed.',
+  ROLLOUT_PROMOTED: 'Somebody gave all of the traffic to the new version, whatever the gates said.',
+  ROLLOUT_ROLLING_BACK: 'All of the traffic went back to what answered before.',
+  ROLLOUT_ROLLED_BACK: 'A rollout was taken back.',
+  ROLLOUT_ABORTED: 'A rollout was aborted by somebody.',
+  ROLLOUT_FAILED: 'A rollout ended before the new version answered anybody.',
+  ROLLOUT_SUCCEEDED: 'The new version answers; or a shadow was watched to the end.',
   OPERATION_CANCEL_REQUESTED: 'Somebody asked work to stop.',
 };
 

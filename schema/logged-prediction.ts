@@ -52,7 +52,7 @@ const numberOf = ({ request, row }: LoggedPrediction): number | null => {
   return number !== null && Number.isFinite(number) ? number : null;
 };
 
-const ProvenanceType = builder.objectRef<LoggedPrediction>('Provenance').implement({
+export const ProvenanceType = builder.objectRef<LoggedPrediction>('Provenance').implement({
   description: 'Why a prediction came from where it came from.',
   fields: (t) => ({
     weightAtTheTime: t.float({
@@ -90,7 +90,7 @@ const ProvenanceType = builder.objectRef<LoggedPrediction>('Provenance').impleme
   }),
 });
 
-const PredictionType = builder.objectRef<LoggedPrediction>('Prediction');
+export const PredictionType = builder.objectRef<LoggedPrediction>('Prediction');
 builder.node(PredictionType, {
   description: 'One row of a request, as it was answered, or failed. It is there about a second later.',
   belongsTo: ({ request }) => ({ project: request.projectId, role: 'READER' }),

@@ -5,7 +5,7 @@
 import type { Logger } from './platform/logger.ts';
 import { openRedis, type Redis } from './platform/redis.ts';
 
-export const entities = ['version', 'deployment', 'operation', 'token', 'ledger'] as const;
+export const entities = ['version', 'deployment', 'rollout', 'operation', 'token', 'ledger'] as const;
 export type Entity = (typeof entities)[number];
 
 export interface ChangePublisher {

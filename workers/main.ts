@@ -14,6 +14,7 @@ import { createLogger } from '#src/platform/logger.ts';
 import { migrate } from '#src/platform/migrate.ts';
 import { openConsumer, queueNames, type Delivery } from '#src/platform/queue.ts';
 import { ReplicaKeeper } from '#src/replica/keeper.ts';
+import { openDriver } from '#src/rollout/driver.ts';
 import type { WorkerContext } from './context.ts';
 import { handlers } from './handlers.ts';
 import { sweep } from './maintenance/sweep.ts';
@@ -36,6 +37,7 @@ async function main(config: Config): Promise<void> {
   const context: WorkerContext = { platform, keeper };
   keeper.start();
   const reconciler = openReconciler(platform, keeper);
+  const driver = openDriver(platform, () => keeper.hurry());
 
   async function handle(delivery: Delivery): Promise<void> {
     if (delivery.name === sweepJob.name) return sweep(context);
@@ -70,6 +72,7 @@ async function main(config: Config): Promise<void> {
     const finished = Promise.allSettled(consumers.map((consumer) => consumer.close()));
     // A job that takes longer is taken over, once its claim falls silent.
     await Promise.race([finished, delay(FINISH_MS)]);
+    await driver.close();
     await reconciler.close();
     await keeper.close();
     await close();

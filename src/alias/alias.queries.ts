@@ -7,6 +7,11 @@ export type AliasRow = Selectable<Alias>;
 /** An alias that stands for a version. */
 export type LiveAlias = AliasRow & { readonly versionId: string };
 
+/** Deleted ones too. */
+export function findAliases(db: Db, ids: readonly string[]): Promise<AliasRow[]> {
+  return db.selectFrom('alias').selectAll().where('id', 'in', ids).execute();
+}
+
 /** Deleted ones too: they keep their history. */
 export function findAlias(db: Db, modelId: string, name: string): Promise<AliasRow | undefined> {
   return db

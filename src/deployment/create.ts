@@ -4,22 +4,22 @@ import { changing } from '../ledger/ledger.ts';
 import { checkName, shown } from '../name/name.ts';
 import { beginOperation } from '../operation/operation.ts';
 import { brokenConstraint } from '../platform/database.ts';
-import type { DeploymentTarget, InvalidOutputPolicy } from '../platform/database.types.ts';
-import { ConflictError, NotFoundError, NotReadyError, ValidationError } from '../platform/errors.ts';
+import type { DeploymentTarget, InvalidOutputPolicy, RolloutStrategy } from '../platform/database.types.ts';
+import { ConflictError, ValidationError } from '../platform/errors.ts';
 import { newId } from '../platform/id.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { Batching } from '../replica/process/launch.ts';
 import { getProject, type Project } from '../project/project.ts';
 import { compareSignatures } from '../signature/compatibility.ts';
-import { resolveVersion } from '../version/resolve.ts';
-import { findVersions, holdVersion } from '../version/version.queries.ts';
 import type { VersionRow } from '../version/version.row.ts';
 import { reshare } from './arm-shares.ts';
 import { deploymentEvent } from './deployment.events.ts';
 import { provisionJob } from './deployment.jobs.ts';
 import * as queries from './deployment.queries.ts';
 import { enqueue, type Deployment } from './deployment.ts';
+import { resolveFollowed, type Followed } from './followed.ts';
 import { checkLogging, defaultLogging, loggingColumns, type GivenLogging } from './logging.ts';
+import { holdUnarchived, servable } from './servable.ts';
 import { checkShape, checkWeights, MAX_ARMS, type Resources } from './shape.ts';
 import { checkTarget } from './target.ts';
 
@@ -33,7 +33,7 @@ export interface GivenArm {
 export interface CreateDeployment {
   readonly project: string;
   readonly name: string;
-  /** Either one version, or several arms. */
+  /** Either one version, or several arms; neither where an alias is followed, whose version it is then. */
   readonly version?: string | undefined;
   readonly arms?: readonly GivenArm[] | undefined;
   readonly target: DeploymentTarget;
@@ -44,6 +44,9 @@ export interface CreateDeployment {
   readonly batching: Batching;
   readonly invalidOutputs: InvalidOutputPolicy;
   readonly logging: GivenLogging;
+  /** A reference to an alias, at whose moves rollouts of the default strategy begin. */
+  readonly follows: string | null;
+  readonly defaultStrategy: RolloutStrategy;
 }
 
 interface PlannedArm {
@@ -67,9 +70,14 @@ export async function createDeployment(
   const name = checkName(['name'], input.name);
   checkShape({ ...input, ...input.resources });
   checkTarget(input, platform.config.EXTERNAL_HOSTS);
-  const arms = await planArms(platform, viewer, project, input);
+  const followed =
+    input.follows === null ? null : await resolveFollowed(platform, viewer, project, input.follows);
+  checkFollowing(input);
+  const isNamed = input.version !== undefined || input.arms !== undefined;
+  const served = followed && !isNamed ? { ...input, version: followed.versionId } : input;
+  const arms = await planArms(platform, viewer, project, served);
   try {
-    return await insert(platform, viewer, project.id, { ...input, name }, arms);
+    return await insert(platform, viewer, project.id, { ...input, name }, arms, followed);
   } catch (error) {
     if (brokenConstraint(error) !== 'deployment_name_key') throw error;
     throw new ConflictError(
@@ -78,6 +86,16 @@ export async function createDeployment(
       'Undeploy it first, or take another name.',
     );
   }
+}
+
+/** @throws ValidationError where no rollout could do what is asked. */
+function checkFollowing({ follows, target }: CreateDeployment): void {
+  if (follows !== null && target === 'EXTERNAL')
+    throw ValidationError.of(
+      ['follows'],
+      'nothing: what answers is up to the EXTERNAL server',
+      shown(follows),
+    );
 }
 
 async function planArms(
@@ -129,39 +147,13 @@ function checkCompatible(first: PlannedArm | undefined, version: VersionRow, ind
   );
 }
 
-/** A version of the project that can be served. */
-async function servable(
-  platform: Platform,
-  viewer: Viewer,
-  project: Project,
-  path: readonly (string | number)[],
-  ref: string,
-): Promise<VersionRow> {
-  const { id } = await resolveVersion(platform, viewer, path.map(String), ref, project);
-  const [version] = await findVersions(platform.db, [id]);
-  if (!version) throw new NotFoundError(`Version ${ref}`);
-  if (version.projectId !== project.id) throw new NotFoundError(`Version ${ref} in project ${project.name}`);
-  if (version.status !== 'READY') {
-    throw new NotReadyError(
-      `Version ${version.number} is ${version.status}, not READY.`,
-      version.status === 'PENDING' || version.status === 'INGESTING' ? 1_000 : null,
-      version.statusReason ?? 'Watch Version.operation until it has ended.',
-    );
-  }
-  if (version.modelFile === null) {
-    throw ValidationError.of(path, 'a version that can be served, which ONNX models can', version.format, {
-      hint: 'Convert the model to ONNX; a version of any other format is only kept.',
-    });
-  }
-  return version;
-}
-
 async function insert(
   platform: Platform,
   viewer: Viewer,
   projectId: string,
   input: CreateDeployment,
   arms: readonly PlannedArm[],
+  followed: Followed | null,
 ): Promise<Deployment> {
   const signatures = arms.flatMap(({ version }) => version.signature ?? []);
   const logging = checkLogging(input.logging, defaultLogging, signatures);
@@ -192,6 +184,8 @@ async function insert(
       ...loggingColumns(logging),
       logRetentionDaysUsed: [logging.retentionDays],
       operationId: operation.id,
+      followsAliasId: followed?.aliasId ?? null,
+      defaultStrategy: input.defaultStrategy,
       createdByName: viewer.name,
       createdByKind: viewer.kind,
     });
@@ -212,14 +206,4 @@ async function insert(
   });
   await enqueue(platform, provisionJob, deployment);
   return deployment;
-}
-
-async function holdUnarchived(
-  tx: Parameters<typeof holdVersion>[0],
-  { id, number }: VersionRow,
-): Promise<void> {
-  const version = await holdVersion(tx, id);
-  if (!version) throw new NotFoundError(`Version ${number}`);
-  if (version.archivedAt)
-    throw new ConflictError(`Version ${version.number} is archived.`, 'archived', 'Unarchive it first.');
 }

@@ -62,13 +62,44 @@ export function listDeployments(db: Db, projectId: string, page: PageRequest): P
     .execute();
 }
 
+/** Those that are retired too. */
+export function findArms(db: Db, ids: readonly string[]): Promise<ArmRow[]> {
+  return db.selectFrom('arm').selectAll().where('id', 'in', ids).execute();
+}
+
+/** Whether a rollout runs, which owns the shares of the arms. */
+export async function hasRollout(db: Db, deploymentId: string): Promise<boolean> {
+  const row = await db
+    .selectFrom('rollout')
+    .select('id')
+    .where('deploymentId', '=', deploymentId)
+    .where('finishedAt', 'is', null)
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
+/** By name; those that are retired are left out. */
 export function listArms(db: Db, deploymentIds: readonly string[]): Promise<ArmRow[]> {
   return db
     .selectFrom('arm')
     .selectAll()
     .where('deploymentId', 'in', deploymentIds)
+    .where('retiredAt', 'is', null)
     .orderBy('name')
     .execute();
+}
+
+/** Takes arms out of service; their replicas finish and end. */
+export async function retireArms(db: Db, ids: readonly string[]): Promise<void> {
+  await db
+    .updateTable('arm')
+    .set({ retiredAt: sql`clock_timestamp()`, weight: 0, shares: '[]' })
+    .where('id', 'in', ids)
+    .execute();
+}
+
+export async function setRole(db: Db, armId: string, role: ArmRow['role']): Promise<void> {
+  await db.updateTable('arm').set({ role }).where('id', '=', armId).execute();
 }
 
 export function lockDeployment(db: Db, id: string): Promise<DeploymentRow | undefined> {
@@ -85,6 +116,20 @@ export function reshapeDeployment(db: Db, id: string, change: Reshaped): Promise
   return db
     .updateTable('deployment')
     .set({ ...change, changedAt: sql`clock_timestamp()` })
+    .where('id', '=', id)
+    .returningAll()
+    .executeTakeFirstOrThrow();
+}
+
+/** Changes when and how rollouts begin by themselves. */
+export function setRollouts(
+  db: Db,
+  id: string,
+  change: Pick<Updateable<Deployment>, 'defaultStrategy' | 'followsAliasId' | 'followedAt'>,
+): Promise<DeploymentRow> {
+  return db
+    .updateTable('deployment')
+    .set(change)
     .where('id', '=', id)
     .returningAll()
     .executeTakeFirstOrThrow();
@@ -111,6 +156,7 @@ export function listArmRecords(db: Db, deploymentId: string) {
     .innerJoin('model as m', 'm.id', 'v.modelId')
     .select(['a.name', 'a.role', 'a.weight', 'v.id as version', 'm.name as model', 'v.number'])
     .where('a.deploymentId', '=', deploymentId)
+    .where('a.retiredAt', 'is', null)
     .orderBy('a.name')
     .execute();
 }
@@ -130,6 +176,7 @@ export function listPlaced(
     .selectAll('d')
     .select(['v.id as versionId', 'v.modelId'])
     .where('d.state', '<>', 'STOPPED')
+    .where('a.retiredAt', 'is', null)
     .orderBy('d.name');
   return 'versionIds' in of
     ? placed.where('v.id', 'in', of.versionIds).execute()

@@ -1,5 +1,5 @@
 /** What a deployment's state follows from. Pure. */
-import type { DeploymentState, ReplicaState } from '../platform/database.types.ts';
+import type { ArmRole, DeploymentState, ReplicaState } from '../platform/database.types.ts';
 
 /** Whether predictions are sent to it. */
 export function answers(state: DeploymentState): boolean {
@@ -27,6 +27,15 @@ export const stoppable: readonly DeploymentState[] = [
 
 export function isStoppable(state: DeploymentState): boolean {
   return stoppable.includes(state);
+}
+
+/** Whether a deployment is not whole without an arm: a rollout's candidate counts once it has traffic. */
+export function isEssential(arm: {
+  readonly role: ArmRole;
+  readonly weight: number;
+  readonly rolloutId: string | null;
+}): boolean {
+  return arm.role === 'STABLE' || arm.weight > 0 || arm.rolloutId === null;
 }
 
 /** How many of the wanted replicas are ready, over all arms: what one arm has too many of does not help another. */

@@ -1,5 +1,5 @@
 /** Brings a deployment's state in line with its replicas'. */
-import { observedState, readyOf } from './deployment.state.ts';
+import { isEssential, observedState, readyOf } from './deployment.state.ts';
 import { listArms, lockDeployment, touchDeployment } from './deployment.queries.ts';
 import { enter } from './transition.ts';
 import type { Platform } from '../platform/platform.ts';
@@ -12,7 +12,7 @@ export async function observe(platform: Platform, deploymentId: string): Promise
     const deployment = await lockDeployment(tx, deploymentId);
     if (!deployment) return undefined;
     const replicas = await listReplicas(tx, [deploymentId]);
-    const arms = await listArms(tx, [deploymentId]);
+    const arms = (await listArms(tx, [deploymentId])).filter(isEssential);
     const observed = observedState(deployment.state, readyOf(deployment.desiredReplicas, arms, replicas));
     const isNew =
       observed && (observed.state !== deployment.state || observed.reason !== deployment.stateReason);

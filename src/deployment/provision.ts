@@ -8,7 +8,7 @@ import { DomainError } from '../platform/errors.ts';
 import type { Platform } from '../platform/platform.ts';
 import { signal } from '../platform/process-identity.ts';
 import type { ReplicaKeeper } from '../replica/keeper.ts';
-import { isHopeless } from '../replica/replica.state.ts';
+import { lostCause } from '../replica/replica.state.ts';
 import { drainReplicas, listReplicas, type ReplicaRow } from '../replica/replica.queries.ts';
 import * as queries from './deployment.queries.ts';
 import { readyOf } from './deployment.state.ts';
@@ -21,8 +21,6 @@ class ProvisioningError extends DomainError {
 }
 
 const LOOK_MS = 50;
-/** A first start that crashes this often is given up; once LIVE a replica is restarted for ever, with backoff. */
-const MAX_RESTARTS = 3;
 
 /** PENDING → PROVISIONING → LIVE: starts the wanted replicas and waits until all are ready. */
 export async function provision(platform: Platform, keeper: ReplicaKeeper, running: Running): Promise<void> {
@@ -69,12 +67,9 @@ function stageOf(replicas: readonly ReplicaRow[]): string {
 
 /** @throws ProvisioningError when a replica will not come up. */
 function giveUpOn(replicas: readonly ReplicaRow[]): void {
-  for (const { state, exitReason, restarts } of replicas) {
-    if (state !== 'BACKING_OFF' || exitReason === null) continue;
-    if (isHopeless(exitReason) || restarts >= MAX_RESTARTS) {
-      throw new ProvisioningError(exitReason, 'Undeploy it, mend the cause, and deploy it again.');
-    }
-  }
+  const reason = lostCause(replicas);
+  if (reason !== null)
+    throw new ProvisioningError(reason, 'Undeploy it, mend the cause, and deploy it again.');
 }
 
 /** What a failed or cancelled provisioning leaves: a FAILED deployment with the reason, and no replica. */

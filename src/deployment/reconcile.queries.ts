@@ -18,7 +18,11 @@ export async function listUnsettled(db: Db, limit: number): Promise<string[]> {
         select count(*) filter (where r.spec = d.spec) as current, count(*) filter (where r.spec <> d.spec) as old
         from replica r where r.arm_id = a.id and r.state not in ('DRAINING', 'EXITED')
       ) present on true
-      where a.deployment_id = d.id and (present.current <> d.desired_replicas or present.old > 0)
+      where a.deployment_id = d.id and a.retired_at is null
+        and (present.current <> d.desired_replicas or present.old > 0)
+    ) or d.state in ('PROVISIONING', 'LIVE', 'DEGRADED') and exists (
+      select 1 from replica r join arm a on a.id = r.arm_id
+      where r.deployment_id = d.id and r.state not in ('DRAINING', 'EXITED') and a.retired_at is not null
     ) order by random() limit ${limit}`.execute(db);
   return rows.map(({ id }) => id);
 }

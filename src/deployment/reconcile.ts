@@ -33,8 +33,9 @@ export async function reconcile(platform: Platform, deploymentId: string): Promi
     const deployment = await queries.holdUnsettled(tx, deploymentId);
     if (!deployment) return false;
     const replicas = await listReplicas(tx, [deploymentId]);
-    let any = false;
-    for (const arm of await listArms(tx, [deploymentId])) {
+    const arms = await listArms(tx, [deploymentId]);
+    let any = await drainRetired(tx, arms, replicas);
+    for (const arm of arms) {
       const wanted = { replicas: deployment.desiredReplicas, spec: deployment.spec };
       const ofArm = replicas.filter(({ armId }) => armId === arm.id);
       const { add, drain } = planArm(wanted, ofArm);
@@ -47,6 +48,23 @@ export async function reconcile(platform: Platform, deploymentId: string): Promi
   });
   if (changed) platform.announce('deployment', deploymentId);
   return changed;
+}
+
+/** Replicas of arms that are out of service. @returns whether there were any. */
+async function drainRetired(
+  tx: Db,
+  arms: readonly ArmRow[],
+  replicas: readonly ReplicaRow[],
+): Promise<boolean> {
+  const stray = replicas.filter(
+    ({ armId, state }) => state !== 'DRAINING' && !arms.some(({ id }) => id === armId),
+  );
+  if (stray.length === 0) return false;
+  await queries.drainReplicasById(
+    tx,
+    stray.map(({ id }) => id),
+  );
+  return true;
 }
 
 /** Adds a replica on the host that has the fewest of this arm, then the fewest of all. */

@@ -91,6 +91,10 @@ async function shareAnew(
   weights: NonNullable<Scale['weights']> | null,
 ): Promise<boolean> {
   if (weights === null) return false;
+  if (await queries.hasRollout(tx, deploymentId)) {
+    const hint = 'Steer it with promoteRollout, abortRollout or rollBack, or wait until it has ended.';
+    throw new ConflictError('A rollout runs, and shares the traffic between the arms.', 'rollout', hint);
+  }
   const arms = await queries.listArms(tx, [deploymentId]);
   const names = arms.map(({ name }) => name);
   weights.forEach(({ arm }, index) => {

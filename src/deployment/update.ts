@@ -2,18 +2,26 @@
 import { requireRole, type Viewer } from '../access/access.ts';
 import { changing } from '../ledger/ledger.ts';
 import type { Db } from '../platform/database.ts';
+import type { RolloutStrategy } from '../platform/database.types.ts';
+import { shown } from '../name/name.ts';
+import { ValidationError } from '../platform/errors.ts';
+import { findProjects } from '../project/project.queries.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { Signature } from '../signature/signature.ts';
 import { findVersions } from '../version/version.queries.ts';
 import { deploymentEvent } from './deployment.events.ts';
-import { listArms, lockDeployment, type DeploymentRow } from './deployment.queries.ts';
+import { listArms, lockDeployment, setRollouts, type DeploymentRow } from './deployment.queries.ts';
 import { resolveDeployment } from './deployment.ts';
+import { resolveFollowed } from './followed.ts';
 import { checkLogging, loggingColumns, loggingOf, type GivenLogging } from './logging.ts';
 import { setLogging } from './logging.queries.ts';
 
 export interface UpdateDeployment {
   readonly deployment: string;
   readonly logging: GivenLogging | null;
+  /** A reference to an alias; null: none is followed any more; undefined: as it is. */
+  readonly follows: string | null | undefined;
+  readonly defaultStrategy: RolloutStrategy | null;
 }
 
 /**
@@ -27,18 +35,51 @@ export async function updateDeployment(
 ): Promise<DeploymentRow> {
   const deployment = await resolveDeployment(platform, viewer, ['deployment'], input.deployment);
   requireRole(viewer, deployment.projectId, 'OPERATOR', `Deployment ${deployment.name}`);
-  const { logging } = input;
-  if (!logging) return deployment;
+  const { logging, defaultStrategy } = input;
+  const following = await followingOf(platform, viewer, deployment, input.follows);
+  if (!logging && !defaultStrategy && following === undefined) return deployment;
   const updated = await changing(platform, deployment.projectId, viewer, async (tx, append) => {
-    const from = loggingOf((await lockDeployment(tx, deployment.id)) ?? deployment);
-    const to = checkLogging(logging, from, await signaturesOf(tx, deployment.id));
-    const changed = await setLogging(tx, deployment.id, loggingColumns(to));
+    const before = (await lockDeployment(tx, deployment.id)) ?? deployment;
+    const changes: Record<string, unknown> = {};
+    let changed = before;
+    if (logging) {
+      const from = loggingOf(before);
+      const to = checkLogging(logging, from, await signaturesOf(tx, deployment.id));
+      changed = await setLogging(tx, deployment.id, loggingColumns(to));
+      changes['logging'] = { from, to };
+    }
+    if (defaultStrategy) {
+      changed = await setRollouts(tx, deployment.id, { defaultStrategy });
+      changes['defaultStrategy'] = { from: before.defaultStrategy, to: defaultStrategy };
+    }
+    if (following !== undefined) {
+      changed = await setRollouts(tx, deployment.id, { followsAliasId: following, followedAt: null });
+      changes['follows'] = { from: before.followsAliasId, to: following };
+    }
     const event = await deploymentEvent(tx, 'DEPLOYMENT_UPDATED', changed);
-    await append({ ...event, data: { ...event.data, logging: { from, to } } });
+    await append({ ...event, data: { ...event.data, ...changes } });
     return changed;
   });
   platform.announce('deployment', updated.id);
   return updated;
+}
+
+/** The id of the alias to follow; null for none, undefined where nothing is said. @throws ValidationError, NotFoundError */
+async function followingOf(
+  platform: Platform,
+  viewer: Viewer,
+  deployment: DeploymentRow,
+  follows: string | null | undefined,
+): Promise<string | null | undefined> {
+  if (follows === null || follows === undefined) return follows;
+  if (deployment.target === 'EXTERNAL')
+    throw ValidationError.of(
+      ['follows'],
+      'nothing: what answers is up to the EXTERNAL server',
+      shown(follows),
+    );
+  const [project] = await findProjects(platform.db, [deployment.projectId]);
+  return (await resolveFollowed(platform, viewer, project!, follows)).aliasId;
 }
 
 async function signaturesOf(db: Db, deploymentId: string): Promise<Signature[]> {

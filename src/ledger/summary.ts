@@ -94,6 +94,30 @@ function scaled(by: string, data: Data): string {
   return `${by} scaled ${thing('deployment', data)}${count}${served(data).replace(' with', ' of')}`;
 }
 
+/** `the rollout of scoring to version 3` */
+function rollout(data: Data): string {
+  const name = told(data, 'name');
+  const on = name === undefined ? '' : ` of ${name}`;
+  const about = typeof data['rollout'] === 'object' ? (data['rollout'] as Data | null) : null;
+  const number = about === null ? undefined : told(about, 'number');
+  return `the rollout${on}${number === undefined ? '' : ` to version ${number}`}`;
+}
+
+/** A rollout's own reason, not the deployment's. */
+function why(data: Data): string {
+  const about = typeof data['rollout'] === 'object' ? (data['rollout'] as Data | null) : null;
+  return about === null ? '' : because(about);
+}
+
+/** `The rollout of scoring to version 3 has 25 % of the traffic` */
+function shifted(data: Data): string {
+  const about = typeof data['rollout'] === 'object' ? (data['rollout'] as Data | null) : null;
+  const weight = about?.['state'] === 'FINISHING' ? 1 : about?.['weight'];
+  const share =
+    typeof weight === 'number' ? ` has ${Number((weight * 100).toFixed(2))} % of the traffic` : ' moves on';
+  return `${atStart(rollout(data))}${share}`;
+}
+
 const sentences: Record<LedgerEventType, Sentence> = {
   PROJECT_CREATED: (by, data) => `${by} created ${thing('project', data)}`,
   TOKEN_CREATED: tokenCreated,
@@ -128,5 +152,15 @@ const sentences: Record<LedgerEventType, Sentence> = {
   DEPLOYMENT_STOPPING: (by, data, { kind }) =>
     kind === 'SYSTEM' ? `${deployment(data)} is stopping` : `${by} stopped ${thing('deployment', data)}`,
   DEPLOYMENT_STOPPED: (_by, data) => `${deployment(data)} has stopped`,
+  ROLLOUT_STARTED: (by, data) => `${by} began ${rollout(data)}${why(data)}`,
+  ROLLOUT_SHIFTED: (_by, data) => shifted(data),
+  ROLLOUT_PAUSED: (by, data) => `${by} paused ${rollout(data)}`,
+  ROLLOUT_RESUMED: (by, data) => `${by} resumed ${rollout(data)}`,
+  ROLLOUT_PROMOTED: (by, data) => `${by} promoted ${rollout(data)}`,
+  ROLLOUT_ROLLING_BACK: (_by, data) => `${atStart(rollout(data))} is taken back${why(data)}`,
+  ROLLOUT_ROLLED_BACK: (_by, data) => `${atStart(rollout(data))} was taken back${why(data)}`,
+  ROLLOUT_ABORTED: (_by, data) => `${atStart(rollout(data))} was aborted${why(data)}`,
+  ROLLOUT_FAILED: (_by, data) => `${atStart(rollout(data))} failed${why(data)}`,
+  ROLLOUT_SUCCEEDED: (_by, data) => `${atStart(rollout(data))} succeeded`,
   OPERATION_CANCEL_REQUESTED: (by, data) => `${by} asked ${thing('operation', data, 'kind')} to stop`,
 };

@@ -277,6 +277,7 @@ export interface Rollout {
   gates: import('./database.types.ts').JsonColumn<import('../rollout/gate.ts').Gate[]>;
   gateStatuses: import('./database.types.ts').JsonColumn<import('../rollout/gate.ts').GateStatus[]>;
   id: string;
+  lookedAt: Generated<Timestamp>;
   mirrorShare: number;
   missingSince: Timestamp | null;
   pausedAt: Timestamp | null;

@@ -19,5 +19,5 @@ export interface Platform {
   /** Signs the links that this installation hands out; the same for all its processes. */
   readonly linkKey: Buffer;
   /** Tells everybody that an entity changed; call it after the commit. Never throws. */
-  announce(entity: 'version' | 'deployment' | 'operation' | 'token' | 'ledger', id: string): void;
+  announce(entity: 'version' | 'deployment' | 'rollout' | 'operation' | 'token' | 'ledger', id: string): void;
 }

@@ -31,6 +31,24 @@ export const EXTERNAL_HOST = 'external';
 const hopeless = [/^The model could not be /, / serves something else: /];
 
 /** Whether a start that ended for this reason will end so the next time: a model that does not load never will. */
-export function isHopeless(exitReason: string): boolean {
+function isHopeless(exitReason: string): boolean {
   return hopeless.some((pattern) => pattern.test(exitReason));
+}
+
+/** A first start that crashes this often is given up; once LIVE a replica is restarted for ever, with backoff. */
+const MOST_RESTARTS = 3;
+
+/** Why replicas of a version that is new somewhere will not come up, or not stay up; null while they may. */
+export function lostCause(
+  replicas: readonly {
+    readonly state: string;
+    readonly exitReason: string | null;
+    readonly restarts: number;
+  }[],
+): string | null {
+  for (const { state, exitReason, restarts } of replicas) {
+    if (state !== 'BACKING_OFF' || exitReason === null) continue;
+    if (isHopeless(exitReason) || restarts >= MOST_RESTARTS) return exitReason;
+  }
+  return null;
 }

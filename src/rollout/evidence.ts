@@ -1,4 +1,5 @@
 /** What has been seen of both arms while a step bakes. It stands in the rollout's row, together with how far it was read. */
+import { MetricWindow } from '../metric/window.ts';
 
 /** Of one arm. Counts are of requests. */
 export interface ArmEvidence {
@@ -28,4 +29,30 @@ export interface Evidence {
   readonly dropped: number;
   /** The running minimum of each gate's p, in the order of the gates. */
   readonly p: readonly number[];
+}
+
+const NO_LATENCY = new MetricWindow().encode();
+
+function noEvidence(): ArmEvidence {
+  return {
+    requests: 0,
+    errors: 0,
+    invalid: 0,
+    latency: NO_LATENCY,
+    labels: {},
+    values: {},
+    judged: 0,
+    right: 0,
+  };
+}
+
+export function emptyEvidence(gates: number): Evidence {
+  return {
+    stable: noEvidence(),
+    candidate: noEvidence(),
+    compared: 0,
+    disagreed: 0,
+    dropped: 0,
+    p: Array.from({ length: gates }, () => 1),
+  };
 }

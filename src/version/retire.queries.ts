@@ -28,7 +28,7 @@ export async function listReferences(db: Db, id: string): Promise<string[]> {
     (select 'alias ' || a.name as reference from alias a where a.version_id = ${id})
     union all
     (select 'deployment ' || d.name from arm join deployment d on d.id = arm.deployment_id
-     where arm.version_id = ${id} and d.state <> 'STOPPED')
+     where arm.version_id = ${id} and arm.retired_at is null and d.state <> 'STOPPED')
     union all
     (select 'child ' || m.name || ':' || v.number
      from version_parent p join version v on v.id = p.version_id join model m on m.id = v.model_id

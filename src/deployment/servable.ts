@@ -1,0 +1,47 @@
+/** Versions that may be put into service. */
+import type { Viewer } from '../access/access.ts';
+import type { Db } from '../platform/database.ts';
+import { ConflictError, NotFoundError, NotReadyError, ValidationError } from '../platform/errors.ts';
+import type { Platform } from '../platform/platform.ts';
+import type { Project } from '../project/project.ts';
+import { resolveVersion } from '../version/resolve.ts';
+import { findVersions, holdVersion } from '../version/version.queries.ts';
+import type { VersionRow } from '../version/version.row.ts';
+
+/**
+ * A version of the project that can be served.
+ * @throws NotFoundError, NotReadyError (it is not READY), ValidationError at `path` (its format cannot be served).
+ */
+export async function servable(
+  platform: Platform,
+  viewer: Viewer,
+  project: Project,
+  path: readonly (string | number)[],
+  ref: string,
+): Promise<VersionRow> {
+  const { id } = await resolveVersion(platform, viewer, path.map(String), ref, project);
+  const [version] = await findVersions(platform.db, [id]);
+  if (!version) throw new NotFoundError(`Version ${ref}`);
+  if (version.projectId !== project.id) throw new NotFoundError(`Version ${ref} in project ${project.name}`);
+  if (version.status !== 'READY') {
+    throw new NotReadyError(
+      `Version ${version.number} is ${version.status}, not READY.`,
+      version.status === 'PENDING' || version.status === 'INGESTING' ? 1_000 : null,
+      version.statusReason ?? 'Watch Version.operation until it has ended.',
+    );
+  }
+  if (version.modelFile === null) {
+    throw ValidationError.of(path, 'a version that can be served, which ONNX models can', version.format, {
+      hint: 'Convert the model to ONNX; a version of any other format is only kept.',
+    });
+  }
+  return version;
+}
+
+/** Keeps a version from being archived or deleted until the transaction ends. @throws NotFoundError, ConflictError */
+export async function holdUnarchived(tx: Db, { id, number }: VersionRow): Promise<void> {
+  const version = await holdVersion(tx, id);
+  if (!version) throw new NotFoundError(`Version ${number}`);
+  if (version.archivedAt)
+    throw new ConflictError(`Version ${version.number} is archived.`, 'archived', 'Unarchive it first.');
+}
