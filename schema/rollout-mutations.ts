@@ -1,5 +1,6 @@
 import { ConflictError, NotReadyError } from '#src/platform/errors.ts';
 import { rollBack, steer } from '#src/rollout/rollout.ts';
+import type { Verb } from '#src/rollout/rollout.state.ts';
 import { startRollout } from '#src/rollout/start.ts';
 import { builder } from './builder.ts';
 import { expected } from './errors.ts';
@@ -53,10 +54,6 @@ const StartRolloutInput = builder.inputType('StartRolloutInput', {
     }),
   }),
 });
-const RolloutInput = builder.inputType('RolloutInput', {
-  description: 'A rollout.',
-  fields: (t) => ({ rollout: t.id({ required: true, description: 'Its global id.' }) }),
-});
 const RollBackInput = builder.inputType('RollBackInput', {
   description: 'A deployment to take back to an earlier version.',
   fields: (t) => ({
@@ -92,40 +89,6 @@ builder.mutationFields((t) => ({
             : refOf(['expectedVersion'], 'Version', input.expectedVersion!),
       }),
   }),
-  pauseRollout: t.field({
-    type: RolloutType,
-    description:
-      'Holds a rollout at its share of the traffic, until it is resumed; a gate still takes it back. Needs OPERATOR.',
-    errors: { types: change },
-    args: { input: t.arg({ type: RolloutInput, required: true, description: 'Which.' }) },
-    resolve: (_root, { input }, { platform, viewer }) =>
-      steer(platform, viewer, idOf(['rollout'], 'Rollout', input.rollout), 'pause'),
-  }),
-  resumeRollout: t.field({
-    type: RolloutType,
-    description: 'Lets a paused rollout go on where it was. Needs OPERATOR.',
-    errors: { types: change },
-    args: { input: t.arg({ type: RolloutInput, required: true, description: 'Which.' }) },
-    resolve: (_root, { input }, { platform, viewer }) =>
-      steer(platform, viewer, idOf(['rollout'], 'Rollout', input.rollout), 'resume'),
-  }),
-  promoteRollout: t.field({
-    type: RolloutType,
-    description:
-      'Gives all of the traffic to the candidate now, whatever the gates say and the steps that are left; of a SHADOW too. Needs OPERATOR.',
-    errors: { types: change },
-    args: { input: t.arg({ type: RolloutInput, required: true, description: 'Which.' }) },
-    resolve: (_root, { input }, { platform, viewer }) =>
-      steer(platform, viewer, idOf(['rollout'], 'Rollout', input.rollout), 'promote'),
-  }),
-  abortRollout: t.field({
-    type: RolloutType,
-    description: 'Gives all of the traffic back to what answered before, at once. Needs OPERATOR.',
-    errors: { types: change },
-    args: { input: t.arg({ type: RolloutInput, required: true, description: 'Which.' }) },
-    resolve: (_root, { input }, { platform, viewer }) =>
-      steer(platform, viewer, idOf(['rollout'], 'Rollout', input.rollout), 'abort'),
-  }),
   rollBack: t.field({
     type: RolloutType,
     description:
@@ -139,3 +102,33 @@ builder.mutationFields((t) => ({
       }),
   }),
 }));
+
+/** Adds the mutation of a verb that needs nothing but the rollout. */
+function addVerb(verb: Verb, description: string): void {
+  const name = `${verb}Rollout`;
+  const input = builder.inputType(`${name.charAt(0).toUpperCase()}${name.slice(1)}Input`, {
+    description: `A rollout to ${verb}.`,
+    fields: (t) => ({ rollout: t.id({ required: true, description: 'Its global id.' }) }),
+  });
+  builder.mutationField(name, (t) =>
+    t.field({
+      type: RolloutType,
+      description: `${description} Needs OPERATOR.`,
+      errors: { types: change },
+      args: { input: t.arg({ type: input, required: true, description: 'Which.' }) },
+      resolve: (_root, args, { platform, viewer }) =>
+        steer(platform, viewer, idOf(['rollout'], 'Rollout', args.input.rollout), verb),
+    }),
+  );
+}
+
+addVerb(
+  'pause',
+  'Holds a rollout at its share of the traffic, until it is resumed; a gate still takes it back.',
+);
+addVerb('resume', 'Lets a paused rollout go on where it was.');
+addVerb(
+  'promote',
+  'Gives all of the traffic to the candidate now, whatever the gates say and the steps that are left; of a SHADOW too.',
+);
+addVerb('abort', 'Gives all of the traffic back to what answered before, at once.');

@@ -42,7 +42,8 @@ let ids: Record<
   | 'ApiToken'
   | 'LedgerEvent'
   | 'ResumableUpload'
-  | 'Prediction',
+  | 'Prediction'
+  | 'Rollout',
   string
 >;
 
@@ -77,6 +78,8 @@ beforeAll(async () => {
   const patient = Object.fromEntries(breastCancerColumns.map((column) => [column, 1]));
   const answer = await predict(stack, { deployment, rows: [patient] }, admin);
   const prediction = await loggedBy(stack, answer.rows[0]!.predictionId, 'id', admin);
+  const moving = { deployment, version: version.id };
+  const rollout = await done<{ id: string }>(stack, 'startRollout', moving, 'id', admin);
   ids = {
     Project: project,
     Model: model,
@@ -87,6 +90,7 @@ beforeAll(async () => {
     LedgerEvent: node.ledger.edges[0]!.node.id,
     ResumableUpload: upload.id,
     Prediction: prediction.id,
+    Rollout: rollout.id,
   };
 });
 
@@ -122,6 +126,10 @@ const reads: Record<string, (x: Pick) => [string, Variables]> = {
   'Subscription.operation': (x) => [
     'subscription ($id: ID!) { operation(id: $id) { id } }',
     { id: x(ids.Operation, nobodys(ids.Operation)) },
+  ],
+  'Subscription.rollout': (x) => [
+    'subscription ($id: ID!) { rollout(id: $id) { id } }',
+    { id: x(ids.Rollout, nobodys(ids.Rollout)) },
   ],
   'Subscription.ledger': (x) => [
     'subscription ($id: ID!) { ledger(project: $id, after: 0) { id } }',
@@ -163,6 +171,15 @@ const changes: Record<string, (x: Pick) => Variables> = {
   }),
   scale: (x) => ({ deployment: x(ids.Deployment, nobodys(ids.Deployment)), replicas: 2 }),
   undeploy: (x) => ({ deployment: x(ids.Deployment, nobodys(ids.Deployment)) }),
+  startRollout: (x) => ({
+    deployment: x(ids.Deployment, nobodys(ids.Deployment)),
+    version: x('mine/model:1', 'nope/model:1'),
+  }),
+  pauseRollout: (x) => ({ rollout: x(ids.Rollout, nobodys(ids.Rollout)) }),
+  resumeRollout: (x) => ({ rollout: x(ids.Rollout, nobodys(ids.Rollout)) }),
+  promoteRollout: (x) => ({ rollout: x(ids.Rollout, nobodys(ids.Rollout)) }),
+  abortRollout: (x) => ({ rollout: x(ids.Rollout, nobodys(ids.Rollout)) }),
+  rollBack: (x) => ({ deployment: x(ids.Deployment, nobodys(ids.Deployment)) }),
   predict: (x) => ({ deployment: x('mine/served', 'nope/served'), rows: [{}] }),
   cancelOperation: (x) => ({ operation: x(ids.Operation, nobodys(ids.Operation)) }),
   createToken: (x) => ({ project: x('mine', 'nope'), name: 'new', role: 'READER' }),

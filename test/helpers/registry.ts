@@ -29,6 +29,7 @@ const madeBy: Readonly<Record<string, string>> = {
   cancelUpload: 'ResumableUpload',
   scale: 'Deployment',
   predict: 'PredictPayload',
+  rollBack: 'Rollout',
 };
 /** `createVersion` makes a Version, `setAlias` an Alias. */
 const typeMadeBy = (field: string): string => madeBy[field] ?? field.replace(/^[a-z]+/, '');

@@ -15,6 +15,10 @@ const served = {
   ],
 };
 
+const moving = {
+  ...served,
+  rollout: { state: 'SHIFTING', weight: 0.125, number: 13, reason: null },
+};
 const told: [LedgerEventType, Record<string, unknown>, string][] = [
   ['PROJECT_CREATED', { name: 'demo', description: null }, 'alice created project demo.'],
   [
@@ -69,6 +73,30 @@ const told: [LedgerEventType, Record<string, unknown>, string][] = [
   ['DEPLOYMENT_FAILED', { ...served, reason: 'No memory' }, 'Deployment scoring failed: No memory.'],
   ['DEPLOYMENT_STOPPING', served, 'alice stopped deployment scoring.'],
   ['DEPLOYMENT_STOPPED', served, 'Deployment scoring has stopped.'],
+  ['ROLLOUT_STARTED', moving, 'alice began the rollout of scoring to version 13.'],
+  [
+    'ROLLOUT_STARTED',
+    { ...moving, rollout: { ...moving.rollout, reason: 'fraud@champion moved to version 13.' } },
+    'alice began the rollout of scoring to version 13: fraud@champion moved to version 13.',
+  ],
+  ['ROLLOUT_SHIFTED', moving, 'The rollout of scoring to version 13 has 12.5 % of the traffic.'],
+  [
+    'ROLLOUT_SHIFTED',
+    { ...moving, rollout: { ...moving.rollout, state: 'FINISHING' } },
+    'The rollout of scoring to version 13 has 100 % of the traffic.',
+  ],
+  ['ROLLOUT_PAUSED', moving, 'alice paused the rollout of scoring to version 13.'],
+  ['ROLLOUT_RESUMED', moving, 'alice resumed the rollout of scoring to version 13.'],
+  ['ROLLOUT_PROMOTED', moving, 'alice promoted the rollout of scoring to version 13.'],
+  [
+    'ROLLOUT_ROLLING_BACK',
+    { ...moving, reason: 'The deployment’s own', rollout: { ...moving.rollout, reason: 'It is slow.' } },
+    'The rollout of scoring to version 13 is taken back: It is slow.',
+  ],
+  ['ROLLOUT_ROLLED_BACK', moving, 'The rollout of scoring to version 13 was taken back.'],
+  ['ROLLOUT_ABORTED', moving, 'The rollout of scoring to version 13 was aborted.'],
+  ['ROLLOUT_FAILED', moving, 'The rollout of scoring to version 13 failed.'],
+  ['ROLLOUT_SUCCEEDED', moving, 'The rollout of scoring to version 13 succeeded.'],
   ['OPERATION_CANCEL_REQUESTED', { kind: 'version.ingest' }, 'alice asked operation version.ingest to stop.'],
 ];
 
@@ -89,6 +117,8 @@ test.for([
   ['VERSION_READY', 'A version is ready.'],
   ['ALIAS_MOVED', 'alice set an alias.'],
   ['DEPLOYMENT_CREATED', 'alice created a deployment.'],
+  ['ROLLOUT_SHIFTED', 'The rollout moves on.'],
+  ['ROLLOUT_STARTED', 'alice began the rollout.'],
   ['OPERATION_CANCEL_REQUESTED', 'alice asked an operation to stop.'],
 ] as const)('%s of which nothing is known', ([type, sentence]) => {
   expect(summaryOf(type, alice, {})).toBe(sentence);
