@@ -5,7 +5,7 @@ import { startRollout } from '#src/rollout/start.ts';
 import { builder } from './builder.ts';
 import { expected } from './errors.ts';
 import { GateInput, gateOf } from './gate.ts';
-import { idOf, refOf } from './global-id.ts';
+import { refOf } from './global-id.ts';
 import { RolloutStrategyEnum, RolloutType } from './rollout.ts';
 
 const RolloutStepInput = builder.inputType('RolloutStepInput', {
@@ -108,7 +108,12 @@ function addVerb(verb: Verb, description: string): void {
   const name = `${verb}Rollout`;
   const input = builder.inputType(`${name.charAt(0).toUpperCase()}${name.slice(1)}Input`, {
     description: `A rollout to ${verb}.`,
-    fields: (t) => ({ rollout: t.id({ required: true, description: 'Its global id.' }) }),
+    fields: (t) => ({
+      rollout: t.id({
+        required: true,
+        description: 'Its global id, or `project/name` of its deployment: the one that runs there.',
+      }),
+    }),
   });
   builder.mutationField(name, (t) =>
     t.field({
@@ -117,7 +122,7 @@ function addVerb(verb: Verb, description: string): void {
       errors: { types: change },
       args: { input: t.arg({ type: input, required: true, description: 'Which.' }) },
       resolve: (_root, args, { platform, viewer }) =>
-        steer(platform, viewer, idOf(['rollout'], 'Rollout', args.input.rollout), verb),
+        steer(platform, viewer, refOf(['rollout'], 'Rollout', args.input.rollout), verb),
     }),
   );
 }

@@ -9,7 +9,7 @@ import {
 import { listAgreements, type Agreement } from '#src/rollout/agreement.ts';
 import { predictionOf } from '#src/prediction/logged.ts';
 import { parsePredictionId } from '#src/prediction/prediction-id.ts';
-import { getRollout, listRollouts, type Rollout } from '#src/rollout/rollout.ts';
+import { getRollout, listRollouts, resolveRollout, type Rollout } from '#src/rollout/rollout.ts';
 import { hasEnded, verbsOf } from '#src/rollout/rollout.state.ts';
 import { machineOf } from '#src/rollout/machine.ts';
 import { ActorType } from './actor.ts';
@@ -20,7 +20,7 @@ import { connectionOf, pageArgs, pageCost } from './connection.ts';
 import { DeploymentType } from './deployment.ts';
 import { described } from './described.ts';
 import { GateStatusType } from './gate.ts';
-import { idOf } from './global-id.ts';
+import { refOf } from './global-id.ts';
 import { PredictionType, ProvenanceType } from './logged-prediction.ts';
 import { VersionType } from './version.ts';
 import { watched } from './watch.ts';
@@ -292,9 +292,15 @@ builder.subscriptionField('rollout', (t) =>
     type: RolloutType,
     description:
       'A rollout with what its gates say: at once, then at every change, about once a second while it bakes, until it has ended.',
-    args: { id: t.arg.id({ required: true, description: 'Its global id.' }) },
+    args: {
+      id: t.arg.id({
+        required: true,
+        description:
+          'Its global id, or `project/name` of its deployment: the one that runs there, else the last.',
+      }),
+    },
     subscribe: async (_root, args, { platform, viewer, services }, info) => {
-      const { id } = await getRollout(platform, viewer, idOf(['id'], 'Rollout', args.id));
+      const { id } = await resolveRollout(platform, viewer, ['id'], refOf(['id'], 'Rollout', args.id));
       const hints = (signal: AbortSignal) => changesOf(services.feed, 'rollout', id, signal);
       return watched(
         info,

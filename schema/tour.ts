@@ -17,7 +17,7 @@ function firstRows(): unknown[] {
 export function tour(): Tab[] {
   return [
     {
-      query: `# 1 of 10 · What is there. Run it with Ctrl-Enter.
+      query: `# 1 of 12 · What is there. Run it with Ctrl-Enter.
 # Every field is described: hover over one, or open the docs on the left.
 query Models {
   project(name: "demo") {
@@ -45,7 +45,7 @@ query Models {
 `,
     },
     {
-      query: `# 2 of 10 · What a version takes and answers.
+      query: `# 2 of 12 · What a version takes and answers.
 query Signature {
   version(ref: "demo/breast-cancer:2") {
     number
@@ -66,7 +66,7 @@ query Signature {
 `,
     },
     {
-      query: `# 3 of 10 · Ask it. Run it a few times, then look at the next tab.
+      query: `# 3 of 12 · Ask it. Run it a few times, then look at the next tab.
 mutation Predict($rows: [Row!]) {
   predict(input: { deployment: "demo/breast-cancer", rows: $rows }) {
     ... on PredictPayload {
@@ -82,7 +82,7 @@ mutation Predict($rows: [Row!]) {
       variables: JSON.stringify({ rows: firstRows() }, null, 2),
     },
     {
-      query: `# 4 of 10 · Watch it live: the last ten seconds, then a frame a second. Predict meanwhile, in another window or terminal.
+      query: `# 4 of 12 · Watch it live: the last ten seconds, then a frame a second. Predict meanwhile, in another window or terminal.
 subscription Metrics {
   deploymentMetrics(deployment: "demo/breast-cancer", backfillSeconds: 10) {
     at
@@ -100,7 +100,7 @@ subscription Metrics {
 `,
     },
     {
-      query: `# 5 of 10 · Versions as in Git: where they come from, what stands for them, what differs, and how to find them.
+      query: `# 5 of 12 · Versions as in Git: where they come from, what stands for them, what differs, and how to find them.
 query Registry {
   version(ref: "demo/breast-cancer@champion") { number message parents { number } metrics { name value } }
   project(name: "demo") {
@@ -123,7 +123,7 @@ query Registry {
 `,
     },
     {
-      query: `# 6 of 10 · Follow everything that changes, from the beginning (0) or behind the last sequence that you have seen.
+      query: `# 6 of 12 · Follow everything that changes, from the beginning (0) or behind the last sequence that you have seen.
 # Change something meanwhile, in another window or terminal: the next tab, for instance.
 subscription Ledger {
   ledger(project: "demo", after: 0) {
@@ -137,7 +137,7 @@ subscription Ledger {
 `,
     },
     {
-      query: `# 7 of 10 · Go back: version 1 becomes the newest one again, as a new version. The ledger keeps who did it and when.
+      query: `# 7 of 12 · Go back: version 1 becomes the newest one again, as a new version. The ledger keeps who did it and when.
 mutation Restore {
   restoreVersion(input: { version: "demo/breast-cancer:1", message: "Back to the first one." }) {
     ... on Version { number status parents { number } origin { ... on RestoreOrigin { from { number } } } }
@@ -147,7 +147,7 @@ mutation Restore {
 `,
     },
     {
-      query: `# 8 of 10 · The files of a version: what the safety inspection saw in them, and a link to have them.
+      query: `# 8 of 12 · The files of a version: what the safety inspection saw in them, and a link to have them.
 query Files {
   version(ref: "demo/breast-cancer@champion") {
     number
@@ -165,7 +165,7 @@ query Files {
 `,
     },
     {
-      query: `# 9 of 10 · What answered, with what, and why: of the last predictions (predict first, in tab 3).
+      query: `# 9 of 12 · What answered, with what, and why: of the last predictions (predict first, in tab 3).
 query Why {
   project(name: "demo") {
     deployment(name: "breast-cancer") {
@@ -191,7 +191,7 @@ query Why {
 `,
     },
     {
-      query: `# 10 of 10 · Watch a deployment: its state and replicas, at every change.
+      query: `# 10 of 12 · Watch a deployment: its state and replicas, at every change.
 # Meanwhile, in another window: mutation { scale(input: { deployment: "demo/breast-cancer", replicas: 2 }) { __typename } }
 # Then kill one of the two processes (kill -9; the README tells how), and watch it heal.
 subscription Watch {
@@ -200,6 +200,52 @@ subscription Watch {
     stateReason
     desiredReplicas
     arms { name weight ready replicas { state host startedAt memoryBytes restarts exitReason } }
+  }
+}
+`,
+    },
+    {
+      query: `# 11 of 12 · Move the demo to version 1, of which a tenth of the traffic goes to it first. It needs traffic, in a terminal:
+# npm run demo:traffic -- --rate 50
+# Version 1 is the weaker model: it disagrees with the present one, and the rollout takes itself back. Watch it in the next tab.
+mutation Canary {
+  startRollout(
+    input: {
+      deployment: "demo/breast-cancer"
+      version: "breast-cancer:1"
+      strategy: CANARY
+      steps: [{ weight: 0.1, bakeSeconds: 60 }]
+    }
+  ) {
+    ... on Rollout { state from { number } to { number } gates { gate { metric threshold against } } }
+    ... on Error { code message hint }
+  }
+}
+# Its other verbs, each with "demo/breast-cancer" or the rollout's id:
+# mutation { pauseRollout(input: { rollout: "demo/breast-cancer" }) { __typename } }
+# mutation { promoteRollout(input: { rollout: "demo/breast-cancer" }) { __typename } }
+# mutation { rollBack(input: { deployment: "demo/breast-cancer" }) { __typename } }
+`,
+    },
+    {
+      query: `# 12 of 12 · Watch the rollout: its share of the traffic, and what each gate says, in plain words.
+subscription Rollout {
+  rollout(id: "demo/breast-cancer") {
+    state
+    reason
+    weight
+    allowed
+    steps { weight bakeSeconds state samples }
+    gates {
+      gate { metric }
+      state
+      observed
+      baseline
+      threshold
+      samples
+      alwaysValidP
+      explanation
+    }
   }
 }
 `,

@@ -23,6 +23,26 @@ export async function getRollout(platform: Platform, viewer: Viewer, id: string)
   return rollout;
 }
 
+/**
+ * The rollout that a reference means: its id, or `project/name` of a deployment for the one that runs there, else the last.
+ * @throws ValidationError when it is neither, NotFoundError when there is none for the viewer.
+ */
+export async function resolveRollout(
+  platform: Platform,
+  viewer: Viewer,
+  path: readonly string[],
+  ref: string,
+): Promise<Rollout> {
+  if (isId(ref)) return getRollout(platform, viewer, ref);
+  const { id } = await resolveDeployment(platform, viewer, path, ref);
+  const [running] = await queries.listRunning(platform.db, [id]);
+  const [last] = running
+    ? [running]
+    : await queries.listRollouts(platform.db, id, { first: 0, after: undefined });
+  if (!last) throw new NotFoundError(`Rollout of deployment ${ref}`, 'Begin one with startRollout.');
+  return last;
+}
+
 /** A page of a deployment's rollouts, newest first. */
 export async function listRollouts(
   platform: Platform,
@@ -40,8 +60,8 @@ export async function listRollouts(
  * Pauses, resumes, promotes, aborts or rolls back a rollout; it has been done when this returns.
  * @throws NotFoundError, ForbiddenError (needs OPERATOR), ConflictError with the state and what is allowed in it.
  */
-export async function steer(platform: Platform, viewer: Viewer, id: string, verb: Verb): Promise<Rollout> {
-  const { deploymentId, projectId } = await getRollout(platform, viewer, id);
+export async function steer(platform: Platform, viewer: Viewer, ref: string, verb: Verb): Promise<Rollout> {
+  const { id, deploymentId, projectId } = await resolveRollout(platform, viewer, ['rollout'], ref);
   requireRole(viewer, projectId, 'OPERATOR', 'The rollout');
   const changed = await changing(platform, projectId, viewer, async (tx, append) => {
     const deployment = await deployments.lockDeployment(tx, deploymentId);

@@ -16,7 +16,7 @@ export class SteadyLoad {
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 512 });
   readonly #origins: readonly URL[];
   readonly #path: string;
-  readonly #body: string;
+  readonly #bodies: readonly string[];
   readonly #perSecond: number;
   readonly #began = performance.now();
   readonly #timer: NodeJS.Timeout;
@@ -26,11 +26,11 @@ export class SteadyLoad {
   readonly #waiting = new Set<() => void>();
   #sent = 0;
 
-  /** @param origins of apis, which take turns. */
-  constructor(origins: readonly string[], path: string, body: object, perSecond: number) {
+  /** @param origins of apis, which take turns, as bodies do. */
+  constructor(origins: readonly string[], path: string, body: object | readonly object[], perSecond: number) {
     this.#origins = origins.map((origin) => new URL(origin));
     this.#path = path;
-    this.#body = JSON.stringify(body);
+    this.#bodies = [body].flat().map((each) => JSON.stringify(each));
     this.#perSecond = perSecond;
     this.#timer = setInterval(() => this.#due(), 1);
   }
@@ -66,7 +66,7 @@ export class SteadyLoad {
         },
       );
       outgoing.once('error', (error) => done((error as NodeJS.ErrnoException).code ?? error.message));
-      outgoing.end(this.#body);
+      outgoing.end(this.#bodies[this.#sent % this.#bodies.length]);
     });
   }
 
