@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { eventsOf } from '#test/helpers/ledger.ts';
 import { attempt, done, issueOf, refused } from '#test/helpers/registry.ts';
 import { PROJECT, startStack, type Stack } from '#test/helpers/stack.ts';
-import { deploymentIn } from '#test/helpers/work.ts';
+import { deploymentIn, undeploy } from '#test/helpers/work.ts';
 import { loggedBy, untilLogged } from '#test/prediction/logged.ts';
 import {
   begin,
@@ -323,7 +323,7 @@ async function baking(id: string): Promise<string> {
 test('a deployment that goes takes its rollout along', async () => {
   const { id } = await stack.deploy(versions.v2, { name: 'going' });
   const started = await begin(stack, { deployment: id, ...canary(versions.v3) });
-  await done(stack, 'undeploy', { deployment: id });
+  await undeploy(stack, id);
   expect((await rolling(stack, started.id, hasEnded)).state).toBe('ABORTED');
   await deploymentIn(stack, id, 'STOPPED');
 });
