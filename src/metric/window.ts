@@ -21,6 +21,13 @@ export interface Arm {
   readonly armName: string;
 }
 
+/** Latencies from above `low` up to `high`, in milliseconds, and how many there were. */
+export interface LatencyBin {
+  readonly low: number;
+  readonly high: number;
+  readonly count: number;
+}
+
 /** Milliseconds; null where nothing was measured. */
 export interface LatencyQuantiles {
   readonly p50: number | null;
@@ -94,6 +101,21 @@ export class MetricWindow {
     // A bin's middle may lie above everything in it: never report a quantile above the exact maximum.
     const at = (q: number): number => Math.min(this.#latency.getValueAtQuantile(q) / NANOSECONDS, this.maxMs);
     return { p50: at(0.5), p90: at(0.9), p95: at(0.95), p99: at(0.99), max: this.maxMs };
+  }
+
+  /** The sketch's bins that hold something, ascending: what is known of the latencies without any rounding. */
+  latencyBins(): LatencyBin[] {
+    const { bins, offset, minKey, maxKey } = this.#latency.store;
+    const found: LatencyBin[] = [];
+    for (let key = minKey; key <= maxKey; key++) {
+      const count = bins[key - offset] ?? 0;
+      if (count === 0) continue;
+      // A bin's value is off by the relative accuracy from either of its ends.
+      const value = this.#latency.mapping.value(key) / NANOSECONDS;
+      const high = Math.min(value / (1 - RELATIVE_ACCURACY), this.maxMs);
+      found.push({ low: value / (1 + RELATIVE_ACCURACY), high, count });
+    }
+    return found;
   }
 
   /**

@@ -40,6 +40,23 @@ describe('a metric window', () => {
     );
   });
 
+  test('each latency lies in its bin, which is no wider than 2 %', () => {
+    fc.assert(
+      fc.property(fc.array(latency, { minLength: 1, maxLength: 60 }), (latencies) => {
+        const bins = MetricWindow.decode(windowOf(latencies).encode()).latencyBins();
+        const each = bins.flatMap((bin) => Array.from({ length: bin.count }, () => bin));
+        expect(each.length).toBe(latencies.length);
+        for (const [index, value] of latencies.toSorted((a, b) => a - b).entries()) {
+          const { low, high } = each[index] ?? { low: NaN, high: NaN };
+          expect(value).toBeGreaterThanOrEqual(low * (1 - 1e-9));
+          expect(value).toBeLessThanOrEqual(high * (1 + 1e-9));
+          expect(high / low).toBeLessThanOrEqual(1.0203);
+        }
+      }),
+    );
+    expect(new MetricWindow().latencyBins()).toEqual([]);
+  });
+
   test('around 1 ms, where sketches-js alone loses its highest bin, it merges rightly', () => {
     const merged = windowOf([0.5, 0.6]);
     merged.addBeside(windowOf([0.99, 1]));
