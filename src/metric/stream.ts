@@ -42,6 +42,8 @@ export interface Batch {
   readonly windows: readonly ArmWindow[];
 }
 
+const optional = <T>(cell: T | undefined): T[] => (cell === undefined ? [] : [cell]);
+
 /** Fields and values of the stream entry. */
 export function encodeBatch(batch: Batch): string[] {
   const windows = batch.windows.map(({ arm, window }) => [
@@ -49,6 +51,8 @@ export function encodeBatch(batch: Batch): string[] {
     arm.armId,
     arm.armName,
     window.encode(),
+    // Older readers leave it unread.
+    ...optional(window.encodeTally()),
   ]);
   const fields = {
     writer: batch.writer,
@@ -76,7 +80,7 @@ export function decodeBatch(fields: readonly string[]): Batch {
 
 function decodeRow(row: unknown): ArmWindow {
   const cells: unknown[] = Array.isArray(row) ? row : [];
-  const [deploymentId, armId, armName, line] = cells;
+  const [deploymentId, armId, armName, line, tally] = cells;
   if (
     typeof deploymentId !== 'string' ||
     typeof armId !== 'string' ||
@@ -85,5 +89,7 @@ function decodeRow(row: unknown): ArmWindow {
   ) {
     throw new Error('Not a batch of metric windows: a row.');
   }
-  return { arm: { deploymentId, armId, armName }, window: MetricWindow.decode(line) };
+  const window = MetricWindow.decode(line);
+  if (tally !== undefined) window.decodeTally(tally);
+  return { arm: { deploymentId, armId, armName }, window };
 }
