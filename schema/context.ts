@@ -18,10 +18,12 @@ import type { Platform } from '#src/platform/platform.ts';
 import type { IdempotentPredictor } from '#src/prediction/idempotency.ts';
 import { findPredictions, type LoggedRequest } from '#src/prediction/logged.queries.ts';
 import { listDropped } from '#src/prediction/log.queries.ts';
+import { listArmOrigins, type ArmOrigin } from '#src/prediction/provenance.ts';
 import { listPayloads, type Payload } from '#src/prediction/logged.ts';
 import type { Project } from '#src/project/project.ts';
 import { findProjects } from '#src/project/project.queries.ts';
 import { listReplicas, type ReplicaRow } from '#src/replica/replica.queries.ts';
+import { findRollouts, type RolloutRow } from '#src/rollout/rollout.queries.ts';
 import type { Artifact, Version } from '#src/version/version.ts';
 import { listChildren, listParents, type ParentRow } from '#src/version/lineage.queries.ts';
 import { findVersions, listArtifacts, listMetrics } from '#src/version/version.queries.ts';
@@ -58,6 +60,8 @@ export class Loaders {
   #predictionRequest?: DataLoader<string, LoggedRequest | undefined>;
   #payload?: DataLoader<string, Payload[]>;
   #dropped?: DataLoader<string, { dropped: bigint }[]>;
+  #rollout?: DataLoader<string, RolloutRow | undefined>;
+  #armOrigins?: DataLoader<string, ArmOrigin[]>;
   #artifacts?: DataLoader<string, Artifact[]>;
   #inspections?: DataLoader<string, InspectionRow[]>;
   #stored?: DataLoader<string, { bytes: bigint }[]>;
@@ -155,6 +159,19 @@ export class Loaders {
   get dropped(): DataLoader<string, { dropped: bigint }[]> {
     return (this.#dropped ??= this.#grouped(
       (ids) => listDropped(this.#platform.db, ids),
+      (row) => row.deploymentId,
+    ));
+  }
+  get rollout(): DataLoader<string, RolloutRow | undefined> {
+    return (this.#rollout ??= this.#byId(
+      (ids) => findRollouts(this.#platform.db, ids),
+      (row) => row.projectId,
+    ));
+  }
+  /** By deployment: all arms that it has ever had, newest first. */
+  get armOrigins(): DataLoader<string, ArmOrigin[]> {
+    return (this.#armOrigins ??= this.#grouped(
+      (ids) => listArmOrigins(this.#platform.db, ids),
       (row) => row.deploymentId,
     ));
   }
