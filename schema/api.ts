@@ -75,7 +75,8 @@ export async function openApi(config: Config, logger: Logger): Promise<Api> {
   await routes.load(null);
   const authenticator = openAuthenticator(platform);
   const log = openPredictionLog(platform, config);
-  const predictor = new IdempotentPredictor(platform, new Predictor(routes, recorder, log, config));
+  const asked = new Predictor(routes, recorder, log, config);
+  const predictor = new IdempotentPredictor(platform, asked);
   const services: Services = { platform, authenticator, predictor, live, tails, feed };
   const execution = openExecution(services, renderPage);
   const server = createServer({ keepAliveTimeout: 65_000, requestTimeout: 0 }, handler(services, execution));
@@ -91,6 +92,7 @@ export async function openApi(config: Config, logger: Logger): Promise<Api> {
     close: async () => {
       stopWatching();
       await Promise.all([closeServer(server), door.close()]);
+      asked.close();
       await recorder.close();
       await log.close();
       await live.close();

@@ -19,6 +19,7 @@ import type { Platform } from '#src/platform/platform.ts';
 import type { IdempotentPredictor } from '#src/prediction/idempotency.ts';
 import { findPredictions, type LoggedRequest } from '#src/prediction/logged.queries.ts';
 import { listDropped } from '#src/prediction/log.queries.ts';
+import { listArmOrigins, type ArmOrigin } from '#src/prediction/provenance.ts';
 import { listPayloads, type Payload } from '#src/prediction/logged.ts';
 import type { Project } from '#src/project/project.ts';
 import { findProjects } from '#src/project/project.queries.ts';
@@ -60,6 +61,8 @@ export class Loaders {
   #predictionRequest?: DataLoader<string, LoggedRequest | undefined>;
   #payload?: DataLoader<string, Payload[]>;
   #dropped?: DataLoader<string, { dropped: bigint }[]>;
+  #rollout?: DataLoader<string, RolloutRow | undefined>;
+  #armOrigins?: DataLoader<string, ArmOrigin[]>;
   #artifacts?: DataLoader<string, Artifact[]>;
   #inspections?: DataLoader<string, InspectionRow[]>;
   #stored?: DataLoader<string, { bytes: bigint }[]>;
@@ -68,7 +71,6 @@ export class Loaders {
   #metrics?: DataLoader<string, MetricRow[]>;
   #parents?: DataLoader<string, ParentRow[]>;
   #children?: DataLoader<string, { id: string }[]>;
-  #rollout?: DataLoader<string, RolloutRow | undefined>;
   #alias?: DataLoader<string, Alias | undefined>;
   #runningRollout?: DataLoader<string, RolloutRow[]>;
   #arm?: DataLoader<string, ArmRow | undefined>;
@@ -164,6 +166,19 @@ export class Loaders {
       (row) => row.deploymentId,
     ));
   }
+  get rollout(): DataLoader<string, RolloutRow | undefined> {
+    return (this.#rollout ??= this.#byId(
+      (ids) => findRollouts(this.#platform.db, ids),
+      (row) => row.projectId,
+    ));
+  }
+  /** By deployment: all arms that it has ever had, newest first. */
+  get armOrigins(): DataLoader<string, ArmOrigin[]> {
+    return (this.#armOrigins ??= this.#grouped(
+      (ids) => listArmOrigins(this.#platform.db, ids),
+      (row) => row.deploymentId,
+    ));
+  }
   /** By version: the uploaded files. */
   get artifacts(): DataLoader<string, Artifact[]> {
     return (this.#artifacts ??= this.#grouped(
@@ -182,12 +197,6 @@ export class Loaders {
   get stored(): DataLoader<string, { bytes: bigint }[]> {
     return (this.#stored ??= this.#grouped(
       (ids) => listStored(this.#platform.db, ids),
-      (row) => row.projectId,
-    ));
-  }
-  get rollout(): DataLoader<string, RolloutRow | undefined> {
-    return (this.#rollout ??= this.#byId(
-      (ids) => findRollouts(this.#platform.db, ids),
       (row) => row.projectId,
     ));
   }

@@ -9,7 +9,9 @@ import {
   type PredictionFilter,
 } from '#src/prediction/logged.ts';
 import { parsePredictionId } from '#src/prediction/prediction-id.ts';
+import { armBehind } from '#src/prediction/provenance.ts';
 import { toCursor } from '#src/paging/paging.ts';
+import type { Actor } from '#src/access/access.ts';
 import { ActorType } from './actor.ts';
 import { builder } from './builder.ts';
 import { connectionOf, pageArgs, pageCost } from './connection.ts';
@@ -44,6 +46,19 @@ const deploymentOf = async ({ request }: LoggedPrediction, { deployment }: Loade
 const payloadOf = async ({ request }: LoggedPrediction, { payload }: Loaders) =>
   request.payload === 'LOGGED' ? (await payload.load(request.id))[0] : undefined;
 
+/** Who put its arm into service, and when: with a rollout, or as the deployment was created. */
+async function broughtBy(
+  prediction: LoggedPrediction,
+  loaders: Loaders,
+): Promise<{ readonly by: Actor; readonly at: Date }> {
+  const { request } = prediction;
+  const arm = armBehind(await loaders.armOrigins.load(request.deploymentId), request);
+  const rollout = arm?.rolloutId ? await loaders.rollout.load(arm.rolloutId) : undefined;
+  if (rollout) return { by: { name: rollout.byName, kind: rollout.byKind }, at: rollout.startedAt };
+  const { createdByName: name, createdByKind: kind, createdAt: at } = await deploymentOf(prediction, loaders);
+  return { by: { name, kind }, at };
+}
+
 /** A regression's number is its value, any other's the probability. */
 const isValue = async (prediction: LoggedPrediction, loaders: Loaders): Promise<boolean> =>
   (await versionOf(prediction, loaders)).signature?.valueOutput !== null;
@@ -59,19 +74,21 @@ export const ProvenanceType = builder.objectRef<LoggedPrediction>('Provenance').
       description: "The arm's share of the traffic when it was predicted, 0 to 1.",
       resolve: ({ request }) => request.weight,
     }),
-    // An arm is there from the deployment's creation on.
+    step: t.int({
+      nullable: true,
+      description:
+        'Which step the rollout that ran then was at, from 0; null where none ran, or it had not begun.',
+      resolve: ({ request }) => request.rolloutStep,
+    }),
     actorWhoDeployed: t.field({
       type: ActorType,
-      description: 'Who put the version into service there.',
-      resolve: async (prediction, _args, { loaders }) => {
-        const { createdByName: name, createdByKind: kind } = await deploymentOf(prediction, loaders);
-        return { name, kind };
-      },
+      description: 'Who put the version into service there: with a rollout, or with the deployment.',
+      resolve: async (prediction, _args, { loaders }) => (await broughtBy(prediction, loaders)).by,
     }),
     deployedAt: t.field({
       type: 'DateTime',
       description: 'When that was.',
-      resolve: async (prediction, _args, { loaders }) => (await deploymentOf(prediction, loaders)).createdAt,
+      resolve: async (prediction, _args, { loaders }) => (await broughtBy(prediction, loaders)).at,
     }),
     versionAuthor: t.field({
       type: ActorType,

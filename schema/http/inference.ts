@@ -14,7 +14,7 @@ import { NotFoundError, ValidationError } from '#src/platform/errors.ts';
 import { shown } from '#src/name/name.ts';
 import type { Platform } from '#src/platform/platform.ts';
 import type { Asked } from '#src/prediction/checks.ts';
-import { armOf, notAnswering } from '#src/prediction/choice.ts';
+import { armOf, notAnswering, versionsOf } from '#src/prediction/choice.ts';
 import type { Predicted } from '#src/prediction/prediction.ts';
 import type { IdempotentPredictor } from '#src/prediction/idempotency.ts';
 import type { TensorSpec } from '#src/signature/signature.ts';
@@ -73,8 +73,8 @@ function versionOf({ version, deployment }: Model): number | undefined {
 
 /** The arm that a path without a version is about: the one with most of the traffic. */
 function mainArm(route: DeploymentRoute): ArmRoute | undefined {
-  let main = route.arms[0];
-  for (const arm of route.arms) if (main && arm.weight > main.weight) main = arm;
+  let main: ArmRoute | undefined;
+  for (const arm of route.arms) if (arm.role !== 'SHADOW' && (!main || arm.weight > main.weight)) main = arm;
   return main;
 }
 
@@ -83,10 +83,9 @@ const declare = ({ name, datatype, shape }: TensorSpec) => ({ name, datatype, sh
 function metadata(route: DeploymentRoute, version: number | undefined): unknown {
   const arm = version === undefined ? mainArm(route) : armOf(route, version);
   if (!arm) throw notAnswering(route);
-  const versions = new Set(route.arms.map((one) => String(one.version.number)));
   return {
     name: route.label,
-    versions: [...versions],
+    versions: versionsOf(route).map(String),
     platform: 'onnx_onnxv1',
     inputs: arm.signature.inputs.map(declare),
     outputs: arm.signature.outputs.map(declare),
@@ -96,7 +95,8 @@ function metadata(route: DeploymentRoute, version: number | undefined): unknown 
 /** @throws NotReadyError that says why not */
 function readiness(route: DeploymentRoute, version: number | undefined): unknown {
   const arms = version === undefined ? route.arms : [armOf(route, version)];
-  if (!answers(route.state) || !arms.some((arm) => arm.replicas.length > 0)) throw notAnswering(route);
+  const isUp = arms.some(({ role, replicas }) => role !== 'SHADOW' && replicas.length > 0);
+  if (!answers(route.state) || !isUp) throw notAnswering(route);
   return { name: route.label, ready: true };
 }
 

@@ -1,8 +1,15 @@
 import { sql } from 'kysely';
-import { jsonArrayFrom } from 'kysely/helpers/postgres';
+import { jsonArrayFrom, jsonObjectFrom } from 'kysely/helpers/postgres';
 import type { Db } from '../platform/database.ts';
 import type { Share } from './arm-shares.ts';
-import type { DeploymentState, InvalidOutputPolicy } from '../platform/database.types.ts';
+import type {
+  ArmRole,
+  DeploymentState,
+  InvalidOutputPolicy,
+  RolloutState,
+  RolloutStrategy,
+} from '../platform/database.types.ts';
+import type { Gate } from '../rollout/gate.ts';
 
 export interface RouteRow {
   id: string;
@@ -12,9 +19,11 @@ export interface RouteRow {
   state: DeploymentState;
   stateReason: string | null;
   invalidOutputs: InvalidOutputPolicy;
+  /** Those that are not retired. */
   arms: {
     id: string;
     name: string;
+    role: ArmRole;
     weight: number;
     shares: Share[];
     versionId: string;
@@ -29,6 +38,17 @@ export interface RouteRow {
     token: string | null;
     binaryTensors: boolean;
   }[];
+  /** The one that runs. */
+  rollout: {
+    id: string;
+    step: number | null;
+    strategy: RolloutStrategy;
+    state: RolloutState;
+    stableArmId: string;
+    candidateArmId: string | null;
+    mirrorShare: number;
+    gates: Gate[];
+  } | null;
 }
 
 /** Routes of some deployments, or of all that are not STOPPED (their number does not grow with traffic). */
@@ -49,10 +69,12 @@ export async function listRoutes(db: Db, ids: readonly string[] | null): Promise
           .innerJoin('version as v', 'v.id', 'a.versionId')
           .innerJoin('model as m', 'm.id', 'v.modelId')
           .whereRef('a.deploymentId', '=', 'd.id')
+          .where('a.retiredAt', 'is', null)
           .where('v.signature', 'is not', null)
           .select([
             'a.id',
             'a.name',
+            'a.role',
             'a.weight',
             'a.shares',
             'a.versionId as versionId',
@@ -77,14 +99,31 @@ export async function listRoutes(db: Db, ids: readonly string[] | null): Promise
           ])
           .orderBy('r.ordinal'),
       ).as('replicas'),
+      jsonObjectFrom(
+        eb
+          .selectFrom('rollout as o')
+          .whereRef('o.deploymentId', '=', 'd.id')
+          .where('o.finishedAt', 'is', null)
+          .select([
+            'o.id',
+            'o.step',
+            'o.strategy',
+            'o.state',
+            'o.stableArmId as stableArmId',
+            'o.candidateArmId as candidateArmId',
+            'o.mirrorShare as mirrorShare',
+            'o.gates',
+          ]),
+      ).as('rollout'),
     ])
     .$if(ids === null, (query) => query.where('d.state', '<>', 'STOPPED'))
     .$if(ids !== null, (query) => query.where('d.id', 'in', ids ?? []))
     .execute();
-  return rows.map(({ arms, replicas, ...row }) => ({
+  return rows.map(({ arms, replicas, rollout, ...row }) => ({
     ...row,
     arms: arms.map((arm) => camelKeys(arm) as unknown as RouteRow['arms'][number]),
     replicas: replicas.map((replica) => camelKeys(replica) as unknown as RouteRow['replicas'][number]),
+    rollout: rollout && (camelKeys(rollout) as unknown as NonNullable<RouteRow['rollout']>),
   }));
 }
 

@@ -5,7 +5,12 @@
  */
 import { ReplicaClient } from '../inference/replica-client.ts';
 import type { ChangeFeed } from '../events.ts';
-import type { DeploymentState, InvalidOutputPolicy } from '../platform/database.types.ts';
+import type {
+  ArmRole,
+  DeploymentState,
+  InvalidOutputPolicy,
+  RolloutStrategy,
+} from '../platform/database.types.ts';
 import { sought } from '../name/name.ts';
 import { isId } from '../platform/id.ts';
 import type { Platform } from '../platform/platform.ts';
@@ -31,6 +36,7 @@ export interface ReplicaRoute {
 export interface ArmRoute {
   readonly id: string;
   readonly name: string;
+  readonly role: ArmRole;
   readonly weight: number;
   /** Places of routing keys that are its own, see `arm-shares.ts`. */
   readonly shares: readonly Share[];
@@ -38,6 +44,23 @@ export interface ArmRoute {
   readonly version: VersionRow;
   readonly signature: Signature;
   readonly replicas: readonly ReplicaRoute[];
+}
+
+/** What a running rollout means for predictions. */
+export interface RolloutRoute {
+  readonly id: string;
+  /** From 0; null before the first. */
+  readonly step: number | null;
+  readonly strategy: RolloutStrategy;
+  readonly stableArmId: string;
+  /** The arm that is judged; null before it is there. */
+  readonly candidateArmId: string | null;
+  /** Share of the stable arm's requests that the candidate gets too, 0 to 1. */
+  readonly mirrorShare: number;
+  /** By how much numbers of both arms may differ and still agree; null: labels alone count. */
+  readonly tolerance: number | null;
+  /** Whether the candidate is being looked at: only then are requests mirrored. */
+  readonly measures: boolean;
 }
 
 export interface DeploymentRoute {
@@ -48,6 +71,8 @@ export interface DeploymentRoute {
   readonly stateReason: string | null;
   readonly invalidOutputs: InvalidOutputPolicy;
   readonly arms: readonly ArmRoute[];
+  /** The one that runs. */
+  readonly rollout: RolloutRoute | null;
 }
 
 const POLL_MS = 1_000;
@@ -60,7 +85,8 @@ const RELOAD_EVERY = 60;
 
 /** Whether nobody answers by what is known here, though by now somebody may: notifications take their time. */
 export function mayBeUp({ state, arms }: DeploymentRoute): boolean {
-  return isComingUp(state) || (answers(state) && arms.every(({ replicas }) => replicas.length === 0));
+  const isDown = arms.every(({ role, replicas }) => role === 'SHADOW' || replicas.length === 0);
+  return isComingUp(state) || (answers(state) && isDown);
 }
 
 export class RouteTable {
@@ -103,6 +129,12 @@ export class RouteTable {
       // What was known of it says at least why there is no answer.
       if (!known) throw error;
     }
+    return this.#byId.get(id);
+  }
+
+  /** The newest of a deployment that PostgreSQL has; what is known of it where PostgreSQL does not tell. */
+  async renew(id: string): Promise<DeploymentRoute | undefined> {
+    await this.#lookAt(id).catch(() => undefined);
     return this.#byId.get(id);
   }
 
@@ -153,6 +185,7 @@ export class RouteTable {
         {
           id: arm.id,
           name: arm.name,
+          role: arm.role,
           weight: arm.weight,
           shares: arm.shares,
           version,
@@ -162,7 +195,8 @@ export class RouteTable {
       ];
     });
     const { id, projectId, label, state, stateReason, invalidOutputs } = row;
-    this.#byId.set(id, { id, projectId, label, state, stateReason, invalidOutputs, arms });
+    const rollout = row.rollout && rolloutOf(row.rollout);
+    this.#byId.set(id, { id, projectId, label, state, stateReason, invalidOutputs, arms, rollout });
     if (state !== 'STOPPED') this.#byLabel.set(label, id);
     else if (this.#byLabel.get(label) === id) this.#byLabel.delete(label);
   }
@@ -260,24 +294,39 @@ export class RouteTable {
   }
 }
 
-/**
- * The arm that a place belongs to: a routing key's (`placeOf`), or any at random. Where that arm has no replica, the
- * others that have one take its places by their weights, each place always the same. undefined when none has.
- */
-export function armAt(arms: readonly ArmRoute[], place: number): ArmRoute | undefined {
-  const own = arms.find(({ shares }) => shares.some(([from, to]) => place >= from && place < to));
-  if (own && own.replicas.length > 0) return own;
-  const ready = arms.filter(({ replicas, weight }) => replicas.length > 0 && weight > 0);
-  const total = ready.reduce((sum, { weight }) => sum + weight, 0);
-  let left = (place / PLACES) * total;
-  return ready.find(({ weight }) => (left -= weight) < 0) ?? ready.at(-1);
+function rolloutOf({ state, gates, ...row }: NonNullable<queries.RouteRow['rollout']>): RolloutRoute {
+  const disagreement = gates.find(({ metric }) => metric === 'DISAGREEMENT_RATE');
+  const measures = state === 'SHIFTING' || state === 'BAKING';
+  return { ...row, tolerance: disagreement?.tolerance ?? null, measures };
 }
 
-/** The arm that serves a version number, whatever its weight; one with a replica comes first. */
+/** The arm that a place belongs to, whether or not it has a replica: a routing key's (`placeOf`), or any at random. */
+export function ownerOf(arms: readonly ArmRoute[], place: number): ArmRoute | undefined {
+  return arms.find(
+    ({ role, shares }) => role !== 'SHADOW' && shares.some(([from, to]) => place >= from && place < to),
+  );
+}
+
+/**
+ * The arm that answers at a place: its owner. Where that has no replica, the others that have one take its places by
+ * their weights, each place always the same; those without a weight where nobody else is up; a SHADOW never. undefined
+ * when none has a replica.
+ */
+export function armAt(arms: readonly ArmRoute[], place: number): ArmRoute | undefined {
+  const own = ownerOf(arms, place);
+  if (own && own.replicas.length > 0) return own;
+  const up = arms.filter(({ role, replicas }) => role !== 'SHADOW' && replicas.length > 0);
+  const weighed = up.filter(({ weight }) => weight > 0);
+  const total = weighed.reduce((sum, { weight }) => sum + weight, 0);
+  let left = (place / PLACES) * total;
+  return weighed.find(({ weight }) => (left -= weight) < 0) ?? weighed.at(-1) ?? up[0];
+}
+
+/** The arm that serves a version number, whatever its weight, but no SHADOW; one with a replica comes first. */
 export function armServing(arms: readonly ArmRoute[], version: number): ArmRoute | undefined {
   let found: ArmRoute | undefined;
   for (const arm of arms) {
-    if (arm.version.number !== version) continue;
+    if (arm.version.number !== version || arm.role === 'SHADOW') continue;
     if (arm.replicas.length > 0) return arm;
     found ??= arm;
   }

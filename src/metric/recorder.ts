@@ -7,12 +7,17 @@ import type { Logger } from '../platform/logger.ts';
 import type { Redis } from '../platform/redis.ts';
 import { systemClock, type Clock } from './clock.ts';
 import { encodeBatch, SHARDS, shardOf, STREAM_LENGTH, streamKey, type ArmWindow } from './stream.ts';
+import type { Verdict } from './tally.ts';
 import { MetricWindow, type Arm, type Outcome } from './window.ts';
 
 export interface Recorded extends Arm {
   readonly outcome: Outcome;
   readonly latencyMs: number;
   readonly rows: number;
+  /** Its outputs were NaN, an infinity or of a wrong shape. */
+  readonly invalid?: boolean;
+  /** The answer for one of its rows, while a rollout runs: the class, or a regression's number. */
+  readonly answer?: string | number | null;
 }
 
 export interface Recorder {
@@ -21,6 +26,11 @@ export interface Recorder {
   /** A request to this arm has begun; `leave` must follow, however it ends. */
   enter(arm: Arm): void;
   leave(arm: Pick<Arm, 'armId'>): void;
+  /**
+   * Counts a request that was mirrored to an arm.
+   * @param example the prediction at which the answers differed, `<requestId>:<row>`.
+   */
+  mirrored(arm: Arm, verdict: Verdict, example?: string): void;
   stats(): RecorderStats;
   /** Writes what is left and waits until it is written, or dropped. The connection stays the caller's. */
   close(): Promise<void>;
@@ -91,10 +101,15 @@ class StreamRecorder implements Recorder {
   }
 
   record(request: Recorded): void {
-    if (this.#clock.now() >= this.#end) this.#roll();
-    const meter = this.#meter(request);
-    meter.lastSecond = this.#second;
-    (meter.window ??= new MetricWindow()).add(request.outcome, request.latencyMs, request.rows);
+    const window = this.#window(request);
+    window.add(request.outcome, request.latencyMs, request.rows);
+    if (request.invalid === true) window.invalid++;
+    const { answer } = request;
+    if (answer !== undefined && answer !== null) window.addAnswer(answer);
+  }
+
+  mirrored(arm: Arm, verdict: Verdict, example?: string): void {
+    this.#window(arm).addMirrored(verdict, example);
   }
 
   enter(arm: Arm): void {
@@ -118,6 +133,14 @@ class StreamRecorder implements Recorder {
     this.#flush(true);
     this.#meters.clear();
     await Promise.all(this.#writing);
+  }
+
+  /** Of the running second. */
+  #window(arm: Arm): MetricWindow {
+    if (this.#clock.now() >= this.#end) this.#roll();
+    const meter = this.#meter(arm);
+    meter.lastSecond = this.#second;
+    return (meter.window ??= new MetricWindow());
   }
 
   #meter(arm: Arm): Meter {

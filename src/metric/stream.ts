@@ -42,6 +42,8 @@ export interface Batch {
   readonly windows: readonly ArmWindow[];
 }
 
+const optional = <T>(cell: T | undefined): T[] => (cell === undefined ? [] : [cell]);
+
 /** Fields and values of the stream entry. */
 export function encodeBatch(batch: Batch): string[] {
   const windows = batch.windows.map(({ arm, window }) => [
@@ -49,6 +51,8 @@ export function encodeBatch(batch: Batch): string[] {
     arm.armId,
     arm.armName,
     window.encode(),
+    // Older readers leave it unread.
+    ...optional(window.encodeTally()),
   ]);
   const fields = {
     writer: batch.writer,
@@ -60,8 +64,11 @@ export function encodeBatch(batch: Batch): string[] {
   return Object.entries(fields).flat();
 }
 
-/** @throws Error where the fields are not what `encodeBatch` writes. */
-export function decodeBatch(fields: readonly string[]): Batch {
+/**
+ * @param only the deployments whose windows are wanted; without it all.
+ * @throws Error where the fields are not what `encodeBatch` writes.
+ */
+export function decodeBatch(fields: readonly string[], only?: ReadonlySet<string>): Batch {
   const field = new Map<string, string>();
   for (let i = 0; i + 1 < fields.length; i += 2) field.set(fields[i] ?? '', fields[i + 1] ?? '');
   const sequence = Number(field.get('sequence'));
@@ -71,12 +78,14 @@ export function decodeBatch(fields: readonly string[]): Batch {
   if (!writer || !Number.isInteger(sequence) || !Number.isInteger(second) || !Array.isArray(rows)) {
     throw new Error('Not a batch of metric windows.');
   }
-  return { writer, sequence, second, idle: field.get('idle') === '1', windows: rows.map(decodeRow) };
+  const wanted =
+    only === undefined ? rows : rows.filter((row) => Array.isArray(row) && only.has(String(row[0])));
+  return { writer, sequence, second, idle: field.get('idle') === '1', windows: wanted.map(decodeRow) };
 }
 
 function decodeRow(row: unknown): ArmWindow {
   const cells: unknown[] = Array.isArray(row) ? row : [];
-  const [deploymentId, armId, armName, line] = cells;
+  const [deploymentId, armId, armName, line, tally] = cells;
   if (
     typeof deploymentId !== 'string' ||
     typeof armId !== 'string' ||
@@ -85,5 +94,7 @@ function decodeRow(row: unknown): ArmWindow {
   ) {
     throw new Error('Not a batch of metric windows: a row.');
   }
-  return { arm: { deploymentId, armId, armName }, window: MetricWindow.decode(line) };
+  const window = MetricWindow.decode(line);
+  if (tally !== undefined) window.decodeTally(tally);
+  return { arm: { deploymentId, armId, armName }, window };
 }

@@ -66,7 +66,7 @@ export function outputsOf(
     const found = output
       ? `output ${shown(name)} is ${output.datatype}, not ${datatype}`
       : `no output ${shown(name)}`;
-    throw new ModelError(`The model's answer is invalid: ${found}.`);
+    throw new ModelError(`The model's answer is invalid: ${found}.`, { isInvalid: true });
   });
 }
 
@@ -80,8 +80,8 @@ export function checkNumbers(
   const invalid = invalidOutput(signature, outputs, rows);
   if (invalid === null) return [];
   if (returned) return [invalid];
-  throw new ModelError(
-    `The model's answer is invalid: ${invalid}`,
-    'Deploy with invalidOutputs: RETURN to get it as it is.',
-  );
+  throw new ModelError(`The model's answer is invalid: ${invalid}`, {
+    hint: 'Deploy with invalidOutputs: RETURN to get it as it is.',
+    isInvalid: true,
+  });
 }

@@ -1,5 +1,5 @@
 /** What the failure of a prediction is to its caller, and whose it is. */
-import type { DeploymentRoute } from '../deployment/routing.ts';
+import type { ArmRoute, DeploymentRoute } from '../deployment/routing.ts';
 import {
   ReplicaFailed,
   ReplicaRejected,
@@ -36,6 +36,27 @@ function rejectedBy({ status, message }: ReplicaRejected, { label }: DeploymentR
   const refused = `The server of deployment ${label} refuses: ${message}`;
   if (status === 429) return new OverloadedError(refused, SHUN_MS, 'Send it again later.');
   return new NotReadyError(refused, SHUN_MS);
+}
+
+/** Whether another arm's answer may stand for this failure of an arm: neither a caller's mistake, nor a time that is over. */
+export function isReplaceable(error: unknown): boolean {
+  return error instanceof ModelError || error instanceof NotReadyError || error instanceof OverloadedError;
+}
+
+/** Told to whoever asked. */
+export function whyReplaced(candidate: ArmRoute, stable: ArmRoute, error: unknown): string {
+  const why = error instanceof ModelError ? error.message : reasons(error);
+  return `Arm ${named(candidate)} could not answer, arm ${named(stable)} did: ${why}`;
+}
+
+const named = ({ name, version }: ArmRoute): string => `${name} (version ${version.number})`;
+const reasons = (error: unknown): string =>
+  error instanceof OverloadedError ? 'It has too many requests.' : 'None of its replicas is ready.';
+
+/** Whether a replica's failure, at a request that another version has answered, is its model's. */
+export function isModelsFault(error: unknown): boolean {
+  if (error instanceof ReplicaRejected) return callersFault.includes(error.status);
+  return error instanceof ReplicaFailed || error instanceof ModelError;
 }
 
 /** Whose fault it was: a caller's mistake does not count against the model. */

@@ -1,5 +1,5 @@
 /** What the log takes down of a request: references first, and what becomes a row of them when there is time. */
-import type { ArmRoute } from '../deployment/routing.ts';
+import type { ArmRoute, RolloutRoute } from '../deployment/routing.ts';
 import type { PredictionPayload, TagRecord } from '../platform/database.types.ts';
 import { newId, timeOfId } from '../platform/id.ts';
 import type { Signature } from '../signature/signature.ts';
@@ -11,6 +11,8 @@ import { allocate, rowSize, type NamedTensor, type TensorData } from '../tensor/
 export interface LogEntry {
   readonly deploymentId: string;
   readonly arm: Pick<ArmRoute, 'name' | 'weight' | 'version' | 'signature'>;
+  /** The one that ran. */
+  readonly rollout: Pick<RolloutRoute, 'id' | 'step'> | null;
   /** null: it failed, and its caller was told no id. */
   readonly requestId: string | null;
   readonly rows: number;
@@ -57,7 +59,7 @@ export interface Encoded {
 
 export function encode(waiting: Waiting, settings: Settings): Encoded {
   const { entry, requestId, outputs } = waiting;
-  const { arm, rows } = entry;
+  const { arm, rollout, rows } = entry;
   const { signature } = arm;
   const at = timeOfId(requestId);
   const payload = payloadOf(waiting, settings);
@@ -83,6 +85,8 @@ export function encode(waiting: Waiting, settings: Settings): Encoded {
       ...(outputs ? answersOf(signature, outputs, rows) : {}),
       payload,
       redacted,
+      rollout_id: rollout?.id,
+      rollout_step: rollout?.step,
     },
   };
 }

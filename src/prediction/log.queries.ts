@@ -45,14 +45,16 @@ export async function insertPredictions(
     payload as materialized (select ${Buffer.concat(parts)}::bytea as bytes)
     insert into prediction
       (request_id, at, retention_days, deployment_id, version_id, weight, latency_ms, rows, arm, error, labels,
-       answer_labels, answer_numbers, payload, redacted, inputs, outputs)
+       answer_labels, answer_numbers, payload, redacted, rollout_id, rollout_step, inputs, outputs)
     select r.request_id, r.at, r.retention_days, r.deployment_id, r.version_id, r.weight, r.latency_ms, r.rows, r.arm,
            r.error, r.labels, r.answer_labels, r.answer_numbers, r.payload, r.redacted,
+           r.rollout_id, r.rollout_step,
            substring(payload.bytes from r.i_from for r.i_bytes), substring(payload.bytes from r.o_from for r.o_bytes)
     from payload, json_to_recordset(${JSON.stringify(given)}::json) as r(
       request_id uuid, at timestamptz, retention_days smallint, deployment_id uuid, version_id uuid,
       weight double precision, latency_ms real, rows integer, arm text, error text, labels jsonb, answer_labels text[],
-      answer_numbers double precision[], payload text, redacted text[], i_from integer, i_bytes integer,
+      answer_numbers double precision[], payload text, redacted text[],
+      rollout_id uuid, rollout_step smallint, i_from integer, i_bytes integer,
       o_from integer, o_bytes integer)
     on conflict do nothing`.execute(db);
 }

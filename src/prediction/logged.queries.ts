@@ -19,11 +19,14 @@ export interface LoggedRequest {
   readonly answerLabels: (string | null)[] | null;
   readonly answerNumbers: (number | null)[] | null;
   readonly payload: PredictionPayload;
+  /** The rollout that ran then, and its step, from 0. */
+  readonly rolloutId: string | null;
+  readonly rolloutStep: number | null;
 }
 
 const columns = sql`
   p.request_id as id, p.deployment_id, p.version_id, p.arm, p.weight, p.at, p.latency_ms, p.rows, p.error, p.labels,
-  p.answer_labels, p.answer_numbers, p.payload`;
+  p.answer_labels, p.answer_numbers, p.payload, p.rollout_id, p.rollout_step`;
 
 /** By the ids of requests: the time in an id tells the partitions. */
 export async function findPredictions(db: Db, ids: readonly string[]): Promise<LoggedRequest[]> {

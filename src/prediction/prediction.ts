@@ -2,7 +2,6 @@
 import { may, type Viewer } from '../access/access.ts';
 import { answers } from '../deployment/deployment.state.ts';
 import {
-  armAt,
   drawReplica,
   mayBeUp,
   type ArmRoute,
@@ -12,22 +11,35 @@ import {
 } from '../deployment/routing.ts';
 import { ReplicaUnreachable } from '../inference/replica-errors.ts';
 import type { CallSignal, Inferred } from '../inference/replica-client.ts';
-import type { Outcome } from '../metric/window.ts';
+import type { Arm } from '../metric/window.ts';
 import type { Recorder } from '../metric/recorder.ts';
 import { shown } from '../name/name.ts';
 import type { Config } from '../platform/config.ts';
-import { DomainError, NotFoundError, ValidationError } from '../platform/errors.ts';
+import { DomainError, NotFoundError, NotReadyError, ValidationError } from '../platform/errors.ts';
 import { newId } from '../platform/id.ts';
 import type { Signature } from '../signature/signature.ts';
 import { checkTags } from '../tag/tag.ts';
 import { rowCount } from '../tensor/parse.ts';
 import type { NamedTensor } from '../tensor/tensor.ts';
 import type { Version } from '../version/version.ts';
+import { sampledAnswer } from './answer.ts';
 import { checkNumbers, checkOutputs, outputsOf, pack, type Asked } from './checks.ts';
-import { armOf, leastLoaded, notAnswering, placeFor, SHUN_MS } from './choice.ts';
-import { outcomeOf, translate } from './failure.ts';
+import {
+  armFor,
+  armInstead,
+  armOf,
+  isJudged,
+  leastLoaded,
+  notAnswering,
+  placeFor,
+  SHUN_MS,
+} from './choice.ts';
+import { isReplaceable, outcomeOf, translate, whyReplaced } from './failure.ts';
 import type { LogEntry } from './log.entry.ts';
 import type { PredictionLog } from './log.ts';
+import { Mirror } from './mirror.ts';
+import { ModelError } from './prediction.errors.ts';
+import { send } from './send.ts';
 
 export interface PredictInput extends Asked {
   /** A deployment's id, or `project/name`. */
@@ -57,26 +69,53 @@ export interface Predicted {
   readonly latency: { totalMs: number; queueMs: number; computeMs: number; batchSize: number };
 }
 
-/** What of a request is there for the log, however far it came. */
+/** A request on its way, however far it came. */
+interface Request {
+  readonly route: DeploymentRoute;
+  readonly input: PredictInput;
+  readonly signal: CallSignal | undefined;
+  /** null: a version was asked for, and no other arm may answer. */
+  readonly place: number | null;
+  readonly startedAt: number;
+  /** When it was first sent to a replica: from then on its time runs. */
+  sentAt: number;
+  /** Read once, by whichever arm is asked first. */
+  asked: Asked | null;
+  /** What the log is told, beside who answered. */
+  readonly seen: Seen;
+  /** Replicas of arms that did not answer it. */
+  readonly tried: ReplicaRoute[];
+  /** Why who answers is not the candidate that was asked. */
+  readonly replaced: string[];
+}
 type Seen = {
-  -readonly [key in Exclude<keyof LogEntry, 'deploymentId' | 'arm' | 'latencyMs'>]: LogEntry[key];
+  -readonly [key in Exclude<keyof LogEntry, 'deploymentId' | 'arm' | 'latencyMs' | 'rollout'>]: LogEntry[key];
 };
 
 const MAX_TIMEOUT_MS = 3_600_000;
 /** The replica that was drawn, and others when it went away under the request. */
 const MOST_TRIES = 3;
+/** The arm that was drawn, and others when it cannot answer. */
+const MOST_ARMS = 3;
 
 export class Predictor {
   readonly #routes: RouteTable;
   readonly #recorder: Recorder;
   readonly #log: Pick<PredictionLog, 'record'>;
   readonly #config: Config;
+  readonly #mirror: Mirror;
 
   constructor(routes: RouteTable, recorder: Recorder, log: Pick<PredictionLog, 'record'>, config: Config) {
     this.#routes = routes;
     this.#recorder = recorder;
     this.#log = log;
     this.#config = config;
+    this.#mirror = new Mirror(recorder, config);
+  }
+
+  /** Gives up what nobody waits for. */
+  close(): void {
+    this.#mirror.close();
   }
 
   /**
@@ -93,58 +132,49 @@ export class Predictor {
   }
 
   /**
-   * Answers one request of one or more rows; counted under the arm that was drawn, whatever comes of it.
+   * Answers one request of one or more rows. It is counted under the arm that was drawn, whatever comes of it; where the
+   * candidate of a rollout cannot answer, or answers no numbers, it counts there, and the stable arm answers it.
    * @throws NotFoundError, ForbiddenError, ValidationError, NotReadyError, OverloadedError, DeadlineExceededError,
    * ModelError.
    */
   async predict(viewer: Viewer, input: PredictInput, signal?: CallSignal): Promise<Predicted> {
-    const started = performance.now();
+    const startedAt = performance.now();
     const route = await this.route(viewer, input.deployment);
     if (!answers(route.state)) throw notAnswering(route);
-    const arm =
-      input.version === undefined
-        ? (armAt(route.arms, placeFor(route.id, input.routingKey)) ?? route.arms[0])
-        : armOf(route, input.version);
-    if (!arm) throw notAnswering(route);
-    const counted = { deploymentId: route.id, armId: arm.id, armName: arm.name };
-    this.#recorder.enter(counted);
-    let outcome: Outcome = 'server';
-    const seen: Seen = { rows: 0, labels: null, inputs: [], outputs: null, requestId: null, error: null };
-    try {
-      const { signature } = arm;
-      const asked = input.read === undefined ? input : input.read();
-      const deadline = this.timeout(asked);
-      checkOutputs(signature, asked.outputs);
-      if (asked.labels) seen.labels = checkTags(['labels'], asked.labels);
-      const inputs = (seen.inputs = pack(signature, asked, this.#config.MAX_ROWS, input.tensorsAt));
-      const rows = (seen.rows = rowCount(signature, inputs));
-      const inferred = await this.#infer(arm, route, inputs, asked.outputs ?? null, deadline, signal);
-      const outputs = outputsOf(signature, asked.outputs ?? null, inferred.outputs);
-      const warnings = checkNumbers(signature, outputs, rows, route.invalidOutputs === 'RETURN');
-      outcome = warnings.length > 0 ? 'model' : 'ok';
-      const requestId = (seen.requestId = newId());
-      seen.outputs = outputs;
-      return {
-        requestId,
-        version: arm.version,
-        arm: arm.name,
-        signature,
-        rowCount: rows,
-        tensors: outputs,
-        warnings,
-        latency: { ...inferred, totalMs: performance.now() - started },
-      };
-    } catch (error) {
-      outcome = outcomeOf(error);
-      seen.error = error instanceof DomainError ? error.code : 'INTERNAL';
-      throw error;
-    } finally {
-      const latencyMs = performance.now() - started;
-      this.#recorder.leave(counted);
-      this.#recorder.record({ ...counted, outcome, latencyMs, rows: seen.rows });
-      // A caller's mistake predicts nothing, and neither does what was refused for load.
-      if (outcome !== 'client' && outcome !== 'shed' && seen.rows > 0)
-        this.#log.record({ ...seen, deploymentId: route.id, arm, latencyMs });
+    const { version } = input;
+    const place = version === undefined ? placeFor(route.id, input.routingKey) : null;
+    const first = place === null ? armOf(route, version!) : armFor(route, place);
+    if (!first) throw notAnswering(route);
+    const request: Request = {
+      route,
+      input,
+      signal,
+      place,
+      startedAt,
+      sentAt: 0,
+      asked: null,
+      seen: { rows: 0, labels: null, inputs: [], outputs: null, requestId: null, error: null },
+      tried: [],
+      replaced: [],
+    };
+    for (let arm = first, turns = 1; ; turns++) {
+      const counted = { deploymentId: route.id, armId: arm.id, armName: arm.name };
+      const begunAt = performance.now();
+      this.#recorder.enter(counted);
+      try {
+        return await this.#ask(request, arm, counted, begunAt);
+      } catch (error) {
+        this.#recorder.leave(counted);
+        const latencyMs = performance.now() - begunAt;
+        const other = turns < MOST_ARMS ? await this.#armInstead(request, arm, error) : undefined;
+        // Where another arm takes the place of one that nobody judges, it is that one's request.
+        if (!other || isJudged(route, arm)) this.#countFailure(request, counted, latencyMs, error);
+        if (!other) {
+          this.#logFailure(request, arm, error);
+          throw error;
+        }
+        arm = other;
+      }
     }
   }
 
@@ -158,29 +188,112 @@ export class Predictor {
     return timeoutMs;
   }
 
+  /** The answer of one arm, counted and logged. */
+  async #ask(request: Request, arm: ArmRoute, counted: Arm, begunAt: number): Promise<Predicted> {
+    const { route, input, seen, replaced } = request;
+    const { signature } = arm;
+    const asked = (request.asked ??= input.read === undefined ? input : input.read());
+    const timeoutMs = this.timeout(asked);
+    checkOutputs(signature, asked.outputs);
+    if (asked.labels) seen.labels = checkTags(['labels'], asked.labels);
+    const inputs = (seen.inputs = pack(signature, asked, this.#config.MAX_ROWS, input.tensorsAt));
+    const rows = (seen.rows = rowCount(signature, inputs));
+    const inferred = await this.#infer(request, arm, inputs, asked.outputs ?? null, timeoutMs);
+    const outputs = outputsOf(signature, asked.outputs ?? null, inferred.outputs);
+    const invalid = checkNumbers(signature, outputs, rows, this.#returnsInvalid(request, arm));
+    const requestId = (seen.requestId = newId());
+    seen.outputs = outputs;
+    seen.error = null;
+    const endedAt = performance.now();
+    const isOk = invalid.length === 0;
+    const { rollout } = route;
+    this.#recorder.leave(counted);
+    this.#recorder.record({
+      ...counted,
+      outcome: isOk ? 'ok' : 'model',
+      latencyMs: endedAt - begunAt,
+      rows,
+      invalid: !isOk,
+      answer: rollout !== null && isOk ? sampledAnswer(signature, outputs, rows) : null,
+    });
+    this.#logEntry(request, arm, endedAt);
+    if (rollout !== null && isOk && replaced.length === 0)
+      this.#mirror.offer({ route, rollout, arm, asked, inputs, outputs, rows, requestId });
+    return {
+      requestId,
+      version: arm.version,
+      arm: arm.name,
+      signature,
+      rowCount: rows,
+      tensors: outputs,
+      warnings: replaced.length === 0 ? invalid : [...replaced, ...invalid],
+      latency: { ...inferred, totalMs: endedAt - request.startedAt },
+    };
+  }
+
+  /** Whether an arm's invalid outputs are answered as they are: a candidate's are not where somebody else can answer. */
+  #returnsInvalid({ route, place, tried }: Request, arm: ArmRoute): boolean {
+    if (route.invalidOutputs === 'FAIL') return false;
+    if (place === null || !isJudged(route, arm)) return true;
+    return armInstead(route, place, { replicas: tried, armId: arm.id }) === undefined;
+  }
+
+  /**
+   * Who is asked after an arm that failed; undefined where its failure is the answer. Of a candidate no failure is that is
+   * not the caller's; of any other arm, that it is gone is not: others may be up.
+   */
+  async #armInstead(request: Request, arm: ArmRoute, error: unknown): Promise<ArmRoute | undefined> {
+    const { route, place, tried, replaced } = request;
+    const isGone = error instanceof NotReadyError;
+    if (place === null || !(isGone || (isJudged(route, arm) && isReplaceable(error)))) return undefined;
+    tried.push(...arm.replicas);
+    const gone = { replicas: tried, armId: isGone ? null : arm.id };
+    let other = armInstead(this.#routes.get(route.id) ?? route, place, gone);
+    // What is known here may be of a moment ago, when other arms and replicas were up.
+    if (!other && isGone) {
+      const renewed = await this.#routes.renew(route.id);
+      other = renewed && armInstead(renewed, place, gone);
+    }
+    if (other && isJudged(route, arm)) replaced.push(whyReplaced(arm, other, error));
+    return other;
+  }
+
+  #countFailure({ seen }: Request, counted: Arm, latencyMs: number, error: unknown): void {
+    const invalid = error instanceof ModelError && error.isInvalid;
+    this.#recorder.record({ ...counted, outcome: outcomeOf(error), latencyMs, rows: seen.rows, invalid });
+  }
+
+  /** A caller's mistake predicts nothing, and neither does what was refused for load. */
+  #logFailure(request: Request, arm: ArmRoute, error: unknown): void {
+    const outcome = outcomeOf(error);
+    if (outcome === 'client' || outcome === 'shed' || request.seen.rows === 0) return;
+    request.seen.error = error instanceof DomainError ? error.code : 'INTERNAL';
+    this.#logEntry(request, arm, performance.now());
+  }
+
+  #logEntry({ route, seen, startedAt }: Request, arm: ArmRoute, endedAt: number): void {
+    const { id: deploymentId, rollout } = route;
+    this.#log.record({ ...seen, deploymentId, arm, rollout, latencyMs: endedAt - startedAt });
+  }
+
   /** One try, and more elsewhere when the replica went away under it: a prediction changes nothing. */
   async #infer(
+    request: Request,
     arm: ArmRoute,
-    route: DeploymentRoute,
     inputs: readonly NamedTensor[],
     outputs: readonly string[] | null,
     timeoutMs: number,
-    signal: CallSignal | undefined,
   ): Promise<Inferred> {
-    const started = performance.now();
-    let replica = drawReplica(arm.replicas, started, null);
+    const { route, signal } = request;
+    const now = performance.now();
+    const sentAt = (request.sentAt ||= now);
+    let replica = drawReplica(arm.replicas, now, null);
     const mostMs = this.#config.OVERLOAD_WAIT_MS;
-    if (replica && replica.load.overloadMs(started, mostMs) > 0) replica = leastLoaded(arm, route, mostMs);
+    if (replica && replica.load.overloadMs(now, mostMs) > 0) replica = leastLoaded(arm, route, mostMs);
     for (let tries = 1; replica; tries++) {
       try {
-        return await send(
-          replica,
-          inputs,
-          outputs,
-          timeoutMs - (performance.now() - started),
-          tries > 1,
-          signal,
-        );
+        const left = timeoutMs - (performance.now() - sentAt);
+        return await send(replica, inputs, outputs, { timeoutMs: left, alone: tries > 1, signal });
       } catch (error) {
         if (!(error instanceof ReplicaUnreachable) || tries === MOST_TRIES)
           throw translate(error, route, timeoutMs);
@@ -194,27 +307,5 @@ export class Predictor {
       }
     }
     throw notAnswering(route);
-  }
-}
-
-async function send(
-  replica: ReplicaRoute,
-  inputs: readonly NamedTensor[],
-  outputs: readonly string[] | null,
-  timeoutMs: number,
-  alone: boolean,
-  signal: CallSignal | undefined,
-): Promise<Inferred> {
-  const { load } = replica;
-  const begunAt = performance.now();
-  load.begin(begunAt);
-  try {
-    const limits = { timeoutMs: Math.max(1, timeoutMs), alone };
-    const inferred = await replica.client.infer(inputs, outputs, signal ? { ...limits, signal } : limits);
-    load.answered(performance.now(), begunAt, inferred.computeMs);
-    return inferred;
-  } catch (error) {
-    load.end();
-    throw error;
   }
 }

@@ -164,6 +164,16 @@ export function rowResults(signature: Signature, outputs: readonly NamedTensor[]
   return Array.from({ length: rows }, (_, row) => new RowResult(answer, row, rows));
 }
 
+/** One of them. */
+export function resultAt(
+  signature: Signature,
+  outputs: readonly NamedTensor[],
+  rows: number,
+  row: number,
+): RowResult {
+  return new RowResult(new Answer(signature, outputs, rows), row, rows);
+}
+
 /** Whether a floating-point output holds NaN or an infinity. */
 export function hasInvalidNumbers(outputs: readonly NamedTensor[]): boolean {
   for (const output of outputs) {

@@ -42,6 +42,7 @@ async function maker({ db }: Platform): Promise<() => LogEntry> {
   return () => ({
     deploymentId: placed.id,
     arm,
+    rollout: null,
     requestId: newId(),
     rows: 1,
     latencyMs: 1,

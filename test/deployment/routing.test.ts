@@ -34,14 +34,20 @@ const parts = fc
   });
 
 describe('for all weights and replicas', () => {
-  test('only an arm with a weight and a ready replica answers; none only where there is none', () => {
+  test('an arm with a ready replica answers, one without a weight only where nobody else is up, a SHADOW never', () => {
     fc.assert(
-      fc.property(parts, fc.nat(PLACES - 1), (given, place) => {
-        const arms = armsOf(given);
+      fc.property(parts, fc.nat(PLACES - 1), fc.option(fc.nat(4)), (given, place, shadow) => {
+        const arms = armsOf(given).map((arm, index): ArmRoute => ({
+          ...arm,
+          role: index === shadow ? 'SHADOW' : 'CANDIDATE',
+        }));
         const arm = armAt(arms, place);
-        const some = arms.some(({ weight, replicas }) => weight > 0 && replicas.length > 0);
-        expect(arm !== undefined).toBe(some);
-        if (arm) expect([arm.weight > 0, arm.replicas.length > 0]).toEqual([true, true]);
+        const up = arms.filter(({ role, replicas }) => role !== 'SHADOW' && replicas.length > 0);
+        expect(arm !== undefined).toBe(up.length > 0);
+        if (!arm) return;
+        expect(up).toContain(arm);
+        expect(arm.weight > 0).toBe(up.some(({ weight }) => weight > 0));
+        expect(armAt(arms, place)).toBe(arm);
       }),
       { numRuns: 1_000 },
     );

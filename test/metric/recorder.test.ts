@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, inject, test } from 
 import { pino } from 'pino';
 import { openRecorder, type Recorder } from '#src/metric/recorder.ts';
 import { decodeBatch, shardOf, SHARDS, streamKey, type Batch } from '#src/metric/stream.ts';
+import { valueBin } from '#src/metric/value-bin.ts';
 import { openRedis, whenReady, type Redis } from '#src/platform/redis.ts';
 import { ManualClock } from './manual-clock.ts';
 
@@ -106,6 +107,31 @@ describe('the recorder', () => {
     const [first, second] = await batches();
     expect(first?.windows).toMatchObject([{ window: { ok: 0, inFlight: 2 } }]);
     expect(second?.windows).toEqual([]);
+  });
+
+  test('what a rollout is judged by is in the arm’s window, also where nothing but mirrored requests came', async () => {
+    const { recorder } = open();
+    const other = { ...arm, armId: 'a2', armName: 'candidate' };
+    recorder.record({ ...arm, outcome: 'ok', latencyMs: 1, rows: 1, answer: 'cat' });
+    recorder.record({ ...arm, outcome: 'ok', latencyMs: 1, rows: 1, answer: 12.5 });
+    recorder.record({ ...arm, outcome: 'model', latencyMs: 1, rows: 1, invalid: true, answer: null });
+    recorder.mirrored(other, 'agreed');
+    recorder.mirrored(other, 'disagreed', 'r:1');
+    recorder.mirrored(other, 'dropped');
+    await recorder.close();
+    const [stable, candidate] = (await batches())[0]!.windows.map(({ window }) => window);
+    expect(stable).toMatchObject({ requests: 3, invalid: 1, compared: 0 });
+    expect([...stable!.labels, ...stable!.values]).toEqual([
+      ['cat', 1],
+      [valueBin(12.5), 1],
+    ]);
+    expect(candidate).toMatchObject({
+      requests: 0,
+      compared: 2,
+      disagreed: 1,
+      dropped: 1,
+      examples: ['r:1'],
+    });
   });
 
   test('without Redis it drops, counts and goes on; the reader can see what is missing', async () => {

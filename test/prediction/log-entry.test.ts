@@ -36,7 +36,15 @@ const outputs: NamedTensor[] = [{ name: 'label', datatype: 'BYTES', shape: [2], 
 
 function waiting(change: Partial<Waiting> = {}, as = signature): Waiting {
   const arm = { name: 'stable', weight: 1, version: { id: newId() } as never, signature: as };
-  const entry = { deploymentId: newId(), arm, rows: 2, latencyMs: 1, error: null, labels: null };
+  const entry = {
+    deploymentId: newId(),
+    arm,
+    rollout: null,
+    rows: 2,
+    latencyMs: 1,
+    error: null,
+    labels: null,
+  };
   return { entry, requestId: newId(), inputs, outputs, tooLarge: false, luck: 0.5, ...change };
 }
 const settings = { sampleRate: 1, redact: [] as string[], retentionDays: 30 };

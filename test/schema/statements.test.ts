@@ -111,6 +111,6 @@ test('a page of predictions with what is behind each', async () => {
     `{ project(name: "p") { deployment(name: "d") { predictions(first: 50) { edges { node { ${fields} } } } } } }`,
   );
   expect(JSON.stringify(data).match(/"row":9/g)).toHaveLength(5);
-  // Project, deployment, the requests of two days and of all, versions and deployments, payloads with their versions, drops.
-  expect(statements.length, statements.join('\n')).toBeLessThanOrEqual(9);
+  // Project, deployment, the requests of two days and of all, versions and deployments, payloads with their versions, drops, arms.
+  expect(statements.length, statements.join('\n')).toBeLessThanOrEqual(10);
 });
