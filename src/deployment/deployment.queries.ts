@@ -78,6 +78,18 @@ export async function hasRollout(db: Db, deploymentId: string): Promise<boolean>
   return row !== undefined;
 }
 
+/** Whether a version is, or has been, an arm of a deployment that answered. */
+export async function hasServed(db: Db, deploymentId: string, versionId: string): Promise<boolean> {
+  const row = await db
+    .selectFrom('arm')
+    .select('id')
+    .where('deploymentId', '=', deploymentId)
+    .where('versionId', '=', versionId)
+    .where('role', '=', 'STABLE')
+    .executeTakeFirst();
+  return row !== undefined;
+}
+
 /** By name; those that are retired are left out. */
 export function listArms(db: Db, deploymentIds: readonly string[]): Promise<ArmRow[]> {
   return db

@@ -98,7 +98,8 @@ const BAKE_SECONDS = 30;
 
 /**
  * Goes back to an earlier version. While a rollout runs, that is taken back; else the version that answered before the last
- * rollout, or `to`, is brought back with all of the traffic at once.
+ * rollout, or `to`, is brought back with all of the traffic at once. One that has answered here before may take less than
+ * the present one does: being able to go back is worth more than what callers have begun to send since.
  * @throws NotFoundError, ForbiddenError (needs OPERATOR), ConflictError, and as startRollout.
  */
 export async function rollBack(
@@ -125,6 +126,7 @@ export async function rollBack(
     steps: [{ weight: 1, bakeSeconds: BAKE_SECONDS }],
     gates: null,
     expectedVersion: null,
+    goesBack: true,
   });
 }
 

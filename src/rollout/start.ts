@@ -37,6 +37,8 @@ export interface StartRollout extends GivenPlan {
   readonly gates: readonly Gate[] | null;
   /** A reference to the version that is believed to answer now; null: whichever does. */
   readonly expectedVersion: string | null;
+  /** Whether a version that the deployment has run before may take less than the present one. */
+  readonly goesBack?: boolean;
 }
 
 /**
@@ -69,6 +71,7 @@ export async function startRollout(
       strategy,
       plan,
       gates,
+      goesBack: input.goesBack === true,
     }),
   );
   await announce(platform, rollout);
@@ -91,6 +94,7 @@ export interface Beginning {
   readonly gates: readonly Gate[];
   /** Why, where nobody asked for it. */
   readonly reason?: string;
+  readonly goesBack?: boolean;
 }
 
 /** The rollout and the arm that it brings, in one transaction. @throws as startRollout */
@@ -98,12 +102,13 @@ export async function begin(
   tx: Db,
   append: Append,
   actor: Actor,
-  { deploymentId, version, expectedId, strategy, plan, gates, reason }: Beginning,
+  { deploymentId, version, expectedId, strategy, plan, gates, reason, goesBack }: Beginning,
 ): Promise<queries.RolloutRow> {
   await holdUnarchived(tx, version);
   const deployment = await deployments.lockDeployment(tx, deploymentId);
   const stable = await stableArm(tx, deployment, expectedId);
-  checkCompatible(stable.signature, version.signature);
+  const isKnown = goesBack === true && (await deployments.hasServed(tx, deploymentId, version.id));
+  if (!isKnown) checkCompatible(stable.signature, version.signature);
   const now = await queries.databaseNow(tx);
   const id = newId();
   const rollout = await queries.insertRollout(tx, {
