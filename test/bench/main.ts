@@ -17,6 +17,7 @@
  * - predict: the same, against a bare proxy (proxy.ts) with a second process behind a Unix socket.
  * - log: the prediction log in this process, against the same requests that are not logged.
  * - serving: many callers with batching on against off; three times what a model can answer, by the clock; forty deployments.
+ * - rollout: predictions with a canary against without; a bad version, from its first answer to its last; a hundred at once.
  * - registry: new versions on stored bytes, versions by reference, search, against bare pg with the same statements or the
  *   best ones by hand; and the page number 1,000 of a model's versions against the first.
  * - live: every frame that every subscriber got, its time since `closedAt`; the api's user and system time.
@@ -37,6 +38,7 @@ import { live } from './live.ts';
 import { predict } from './predict.ts';
 import { predictionLog } from './prediction-log.ts';
 import { registry } from './registry.ts';
+import { rollout } from './rollout.ts';
 import { serving } from './serving.ts';
 import { startStack, type Stack } from './stack.ts';
 import { start } from './start.ts';
@@ -50,6 +52,7 @@ interface Extent {
   readonly ledgerSeconds: number;
   readonly uploads: number;
   readonly starts: number;
+  readonly takenBack: number;
 }
 const full: Extent = {
   load: { rounds: 9, seconds: 3, warmUpSeconds: 3 },
@@ -58,6 +61,7 @@ const full: Extent = {
   ledgerSeconds: 30,
   uploads: 5,
   starts: 5,
+  takenBack: 10,
 };
 const short: Extent = {
   load: { rounds: 5, seconds: 1, warmUpSeconds: 2 },
@@ -66,6 +70,7 @@ const short: Extent = {
   ledgerSeconds: 10,
   uploads: 1,
   starts: 1,
+  takenBack: 3,
 };
 
 /** On the running stack, in this order. */
@@ -78,6 +83,7 @@ const onStack: Record<string, (stack: Stack, extent: Extent) => Promise<Figure[]
   log: (stack, { load }) => predictionLog(stack, load.rounds, load.seconds),
   inference: (stack, { load }) => inference(stack, load),
   serving: (stack, { load }) => serving(stack, load),
+  rollout: (stack, { load, takenBack }) => rollout(stack, load, takenBack),
   registry: (stack, { load }) => registry(stack, load),
   live: (stack, { liveSeconds }) => live(stack, liveSeconds),
   ledger: (stack, { ledgerSeconds }) => ledger(stack, ledgerSeconds),
