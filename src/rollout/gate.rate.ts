@@ -57,7 +57,7 @@ export function smoothedRate(successes: number, n: number): MeanSample {
 /**
  * The candidate's sample with the variance that it would have at the limit, where that is more. A candidate at the limit
  * that was lucky so far shows few errors and with them little variance, and would pass too often: simulated, at 0.1 % and
- * 2.1 % errors, in 8 % of runs instead of 5. An alarm comes no later: there the observed variance is the larger one.
+ * 2.1 % errors, in 8 % of runs instead of 5. An alarm comes no later: what is nearer to ½ than the limit has the larger variance.
  */
 function atLeastAtLimit(sample: MeanSample, limit: number): MeanSample {
   const rate = Math.min(1, Math.max(0, limit));
