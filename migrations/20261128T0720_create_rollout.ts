@@ -68,6 +68,7 @@ const statements = [
   `update arm set created_at = d.created_at from deployment d where d.id = arm.deployment_id`,
   `alter table arm drop constraint arm_name_key`,
   `create unique index arm_name_key on arm (deployment_id, name) where retired_at is null`,
+  `create index arm_deployment_idx on arm (deployment_id)`,
 
   `alter table deployment
     add column default_strategy text not null default 'CANARY' constraint deployment_default_strategy_check

@@ -214,6 +214,25 @@ describe('roles', () => {
     }
   });
 
+  test('rollouts need OPERATOR, to begin and to steer', async () => {
+    const begin = { deployment, version: 'mine/model:1' };
+    const start = 'startRollout(input: $input: StartRolloutInput!)';
+    for (const role of ['READER', 'AUTHOR'] as const)
+      expect(await run(start, begin, secrets[role])).toEqual(forbidden(role, 'OPERATOR'));
+    expect((await run(start, begin, secrets.OPERATOR)).__typename).toBe('Rollout');
+    const steer = ['pause', 'resume', 'promote', 'abort'].map((verb): [string, Variables] => [
+      `${verb}Rollout(input: $input: ${verb[0]!.toUpperCase()}${verb.slice(1)}RolloutInput!)`,
+      { rollout: 'mine/served' },
+    ]);
+    const back: [string, Variables] = ['rollBack(input: $input: RollBackInput!)', { deployment }];
+    for (const [signature, input] of [...steer, back]) {
+      for (const role of ['READER', 'AUTHOR'] as const)
+        expect(await run(signature, input, secrets[role]), signature).toEqual(forbidden(role, 'OPERATOR'));
+    }
+    const [signature, input] = steer.at(-1)!;
+    expect((await run(signature, input, secrets.OPERATOR)).__typename).toBe('Rollout');
+  });
+
   test('undeploy needs OPERATOR', async () => {
     const input = { deployment };
     for (const role of ['READER', 'AUTHOR'] as const) {
