@@ -1,6 +1,5 @@
 /** Mirrored requests: after the answer, bounded, counted, and never anybody's failure. */
-import { setImmediate as turn } from 'node:timers/promises';
-import { describe, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { ArmRoute, DeploymentRoute, ReplicaRoute, RolloutRoute } from '#src/deployment/routing.ts';
 import { ReplicaLoad } from '#src/deployment/replica-load.ts';
 import type { Inferred } from '#src/inference/replica-client.ts';
@@ -14,6 +13,16 @@ import type { Recorded } from '#src/metric/recorder.ts';
 import { Mirror, type Answered } from '#src/prediction/mirror.ts';
 import type { Signature } from '#src/signature/signature.ts';
 import type { NamedTensor } from '#src/tensor/tensor.ts';
+
+beforeAll(() => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setImmediate', 'clearImmediate'] });
+});
+afterAll(() => {
+  vi.useRealTimers();
+});
+
+/** Time passes, until nothing is left to be done. */
+const settled = async (): Promise<void> => void (await vi.runAllTimersAsync());
 
 const signature: Signature = {
   inputs: [{ name: 'x', datatype: 'FP32', shape: [-1, 1], nullable: false }],
@@ -113,7 +122,7 @@ function setUp({ infer, replica = {}, role = 'CANDIDATE', takes = signature, rol
 async function verdictOf(setting: Setting): Promise<[string, string | undefined]> {
   const { offer, verdicts } = setUp(setting);
   offer();
-  await vi.waitUntil(() => verdicts.length > 0, { interval: 1 });
+  await settled();
   return verdicts[0]!;
 }
 
@@ -123,13 +132,24 @@ const failing = (error: Error): Setting => ({
   },
 });
 
-test('nothing happens before the answer is on its way', async () => {
-  const { offer, asked } = setUp({});
-  offer();
-  await Promise.resolve();
-  expect(asked).not.toHaveBeenCalled();
-  await turn();
-  expect(asked).toHaveBeenCalledOnce();
+describe('when', () => {
+  test('not before the answer is on its way, and a few together', async () => {
+    const { offer, asked } = setUp({});
+    offer();
+    offer();
+    await Promise.resolve();
+    expect(asked).not.toHaveBeenCalled();
+    await settled();
+    expect(asked).toHaveBeenCalledTimes(2);
+  });
+  test('eight do not wait for more', async () => {
+    const { offer, asked } = setUp({});
+    for (let request = 0; request < 8; request++) offer();
+    expect(asked).not.toHaveBeenCalled();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(asked).toHaveBeenCalledTimes(8);
+    await settled();
+  });
 });
 
 describe('what comes of it', () => {
@@ -167,7 +187,7 @@ describe('what comes of it', () => {
     const { offer, verdicts } = setUp({ infer: async () => inferred(valued(1, 2, 9)) });
     const inputs = [{ name: 'x', datatype: 'FP32' as const, shape: [3, 1], data: Float32Array.of(1, 2, 3) }];
     offer({ inputs, outputs: [valued(1, 2, 3)], rows: 3 });
-    await vi.waitUntil(() => verdicts.length > 0, { interval: 1 });
+    await settled();
     expect(verdicts).toEqual([['disagreed', `${REQUEST}:2`]]);
   });
 });
@@ -182,7 +202,7 @@ describe('which requests', () => {
   ])('none where %s', async (_what, setting, change) => {
     const { offer, asked, verdicts } = setUp(setting);
     offer(change);
-    await turn();
+    await settled();
     expect([asked.mock.calls.length, verdicts]).toEqual([0, []]);
   });
 
@@ -192,15 +212,15 @@ describe('which requests', () => {
       infer: () => new Promise((resolve) => waiting.push(() => resolve(inferred(valued(1))))),
     });
     for (let request = 0; request < 20; request++) offer();
-    await turn();
+    await settled();
     expect([asked.mock.calls.length, verdicts.length]).toEqual([16, 4]);
     waiting.splice(0, 3).forEach((end) => end());
-    await vi.waitUntil(() => verdicts.length === 7, { interval: 1 });
+    await settled();
     for (let request = 0; request < 5; request++) offer();
-    await turn();
+    await settled();
     expect(asked).toHaveBeenCalledTimes(19);
     waiting.forEach((end) => end());
-    await vi.waitUntil(() => verdicts.length === 25, { interval: 1 });
+    await settled();
     expect(verdicts.filter(([verdict]) => verdict === 'dropped')).toHaveLength(6);
   });
 });
@@ -217,7 +237,7 @@ describe('another signature', () => {
       infer: async () => inferred(valued(1), { ...valued(7), name: 'more' }),
     });
     offer({ asked: { rows: [{ x: 3 }] } });
-    await vi.waitUntil(() => verdicts.length > 0, { interval: 1 });
+    await settled();
     expect([...asked.mock.calls[0]![0][0]!.data]).toEqual([3]);
     expect(verdicts).toEqual([['agreed', undefined]]);
   });
@@ -231,12 +251,12 @@ describe('another signature', () => {
 describe('counting', () => {
   test('a shadow has no requests but these; a candidate has its own', async () => {
     for (const role of ['SHADOW', 'CANDIDATE'] as const) {
-      const { offer, records, verdicts, inFlight } = setUp({
+      const { offer, records, inFlight } = setUp({
         role,
         infer: async () => inferred(valued(1.6)),
       });
       offer();
-      await vi.waitUntil(() => verdicts.length > 0, { interval: 1 });
+      await settled();
       expect(records.map(({ armId, outcome, rows, answer }) => ({ armId, outcome, rows, answer }))).toEqual(
         role === 'SHADOW'
           ? [{ armId: 'candidate', outcome: 'ok', rows: 1, answer: expect.closeTo(1.6) }]
@@ -250,9 +270,9 @@ describe('counting', () => {
     ['a model that fails', failing(new ReplicaFailed(500, 'broken')), { outcome: 'model', invalid: false }],
     ['nobody there', failing(new ReplicaUnreachable('gone', false)), { outcome: 'server', invalid: false }],
   ])('of a shadow: %s', async (_what, setting, expected) => {
-    const { offer, records, verdicts, inFlight } = setUp({ ...setting, role: 'SHADOW' });
+    const { offer, records, inFlight } = setUp({ ...setting, role: 'SHADOW' });
     offer();
-    await vi.waitUntil(() => verdicts.length > 0, { interval: 1 });
+    await settled();
     expect(records).toMatchObject([expected]);
     expect(inFlight()).toBe(0);
   });
@@ -269,8 +289,8 @@ test('closing gives up what is under way', async () => {
   };
   const slow = setUp({ replica: { client: client as never } });
   slow.offer();
-  await vi.waitUntil(() => replies.mock.calls.length > 0, { interval: 1 });
+  await settled();
   slow.mirror.close();
-  await vi.waitUntil(() => slow.verdicts.length > 0, { interval: 1 });
+  await settled();
   expect(slow.verdicts).toEqual([['dropped', undefined]]);
 });
