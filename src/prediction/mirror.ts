@@ -41,6 +41,8 @@ export interface Answered {
 
 /** Mirrored requests that wait or are under way, of one deployment. */
 const MOST_AT_ONCE = 16;
+/** Of work that lies ahead at a candidate, which has callers of its own: behind more of it nothing is mirrored. */
+const MOST_WAIT_MS = 20;
 /**
  * Nobody waits for them, so they wait for each other: what is sent together travels in one exchange, which costs the api
  * and the replica a part of what as many would.
@@ -123,11 +125,13 @@ export class Mirror {
     else this.#underWay.delete(route.id);
   }
 
-  /** One that takes more without making its callers wait. */
-  #replicaOf({ replicas }: ArmRoute): ReplicaRoute | undefined {
+  /** One that takes more without making its callers wait; a SHADOW has none, so that it may have a queue. */
+  #replicaOf({ role, replicas }: ArmRoute): ReplicaRoute | undefined {
     const now = performance.now();
     const replica = drawReplica(replicas, now, null);
-    const isBusy = replica && replica.load.overloadMs(now, this.#config.OVERLOAD_WAIT_MS) > 0;
+    if (!replica || replica.load.overloadMs(now, this.#config.OVERLOAD_WAIT_MS) > 0) return undefined;
+    const { inFlight } = replica.load;
+    const isBusy = role !== 'SHADOW' && inFlight > 0 && replica.load.expectedMs() > MOST_WAIT_MS;
     return isBusy ? undefined : replica;
   }
 

@@ -183,6 +183,20 @@ describe('what comes of it', () => {
     expect(await verdictOf({ replica: { load } })).toEqual(['dropped', undefined]);
   });
 
+  test('a slow candidate with a caller of its own is left alone, a shadow is not', async () => {
+    const busy = (): ReplicaLoad => {
+      const load = new ReplicaLoad();
+      for (let answer = 0; answer < 16; answer++) {
+        load.begin(answer * 30);
+        load.answered(answer * 30 + 30, answer * 30, 30);
+      }
+      load.begin(performance.now());
+      return load;
+    };
+    expect(await verdictOf({ replica: { load: busy() } })).toEqual(['dropped', undefined]);
+    expect(await verdictOf({ replica: { load: busy() }, role: 'SHADOW' })).toEqual(['agreed', undefined]);
+  });
+
   test('the first row that differs is the example', async () => {
     const { offer, verdicts } = setUp({ infer: async () => inferred(valued(1, 2, 9)) });
     const inputs = [{ name: 'x', datatype: 'FP32' as const, shape: [3, 1], data: Float32Array.of(1, 2, 3) }];
