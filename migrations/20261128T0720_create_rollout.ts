@@ -31,6 +31,7 @@ const statements = [
     gates jsonb not null,
     gate_statuses jsonb not null,
     mirror_share double precision not null,
+    goes_back boolean not null default false,
     timeout_seconds integer not null,
     revision integer not null default 1,
     started_at timestamptz not null,

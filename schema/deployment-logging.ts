@@ -62,7 +62,7 @@ const UpdateDeploymentInput = builder.inputType('UpdateDeploymentInput', {
     logging: t.field({ type: LoggingInput, description: 'How its predictions are logged from now on.' }),
     follows: t.string({
       description:
-        'An alias such as `fraud@champion`: whenever it moves, and at once where it stands for another version, a rollout of `defaultStrategy` begins. null: none is followed any more.',
+        'An alias such as `fraud@champion`: whenever it moves, and at once where it stands for another version, a rollout of `defaultStrategy` begins; whoever may move it then deploys, so protect it where that shall need OPERATOR. null: none is followed any more.',
     }),
     defaultStrategy: t.field({
       type: RolloutStrategyEnum,

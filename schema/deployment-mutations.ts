@@ -103,7 +103,7 @@ const CreateDeploymentInput = builder.inputType('CreateDeploymentInput', {
     logging: t.field({ type: LoggingInput, description: 'How its predictions are logged.' }),
     follows: t.string({
       description:
-        'An alias such as `fraud@champion`: whenever it moves, a rollout of `defaultStrategy` begins. Without `version` it is also what is served first.',
+        'An alias such as `fraud@champion`: whenever it moves, a rollout of `defaultStrategy` begins; whoever may move it then deploys, so protect it where that shall need OPERATOR. Without `version` it is also what is served first.',
     }),
     defaultStrategy: t.field({
       type: RolloutStrategyEnum,

@@ -17,7 +17,8 @@ const GateMetricEnum = builder.enumType('GateMetric', {
     DISAGREEMENT_RATE: 'Share of the mirrored requests that it answered otherwise than the stable arm.',
     OUTPUT_DRIFT:
       "How far its answers are distributed otherwise than the stable arm's: the largest difference in the share of any class, or of the distribution function of a number. 0 to 1.",
-    ACCURACY: 'Share of its predictions that turned out to be right, of those whose outcome is known.',
+    ACCURACY:
+      'Share of its predictions that turned out to be right, of those whose outcome is known. Outcomes cannot be recorded yet: until then it says NO_DATA.',
   }),
 });
 const ComparisonEnum = builder.enumType('Comparison', {

@@ -71,7 +71,7 @@ builder.mutationFields((t) => ({
   startRollout: t.field({
     type: RolloutType,
     description:
-      'Begins to move a deployment to another version: watch subscription `rollout`. Needs OPERATOR.',
+      'Begins to move a deployment to another version: watch subscription `rollout`. All other arms are out of service once it has SUCCEEDED, except after a SHADOW. Needs OPERATOR.',
     errors: { types: [...expected.create, NotReadyError] },
     args: { input: t.arg({ type: StartRolloutInput, required: true, description: 'What, and how.' }) },
     resolve: (_root, { input }, { platform, viewer }) =>

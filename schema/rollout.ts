@@ -47,7 +47,8 @@ const RolloutStateEnum = builder.enumType('RolloutState', {
     SUCCEEDED: 'The new version answers; a SHADOW was watched to the end.',
     ROLLING_BACK: 'All of the traffic is back at what answered before; the candidate goes next.',
     ROLLED_BACK: 'It was taken back, by a gate or by somebody.',
-    FAILED: 'The candidate did not come up; no request was sent to it.',
+    FAILED:
+      'The candidate did not come up, or an alias moved to a version that cannot be followed; no request was sent to it.',
     ABORTED: 'Somebody ended it, or took the deployment out of service.',
   }),
 });
@@ -122,7 +123,7 @@ builder.node(RolloutType, {
     }),
     allowed: t.field({
       type: [RolloutVerbEnum],
-      description: 'What can be done to it now.',
+      description: 'What can be done to it now; PROMOTE once all replicas of the candidate are ready.',
       resolve: (rollout) => verbsOf(machineOf(rollout)),
     }),
     pausedAt: t.expose('pausedAt', {
@@ -272,7 +273,7 @@ builder.objectFields(DeploymentType, (t) => ({
         description: 'When, to the minute; 31 days at most.',
       }),
     },
-    complexity: { field: 5, multiplier: 5 },
+    complexity: { field: 5, multiplier: 20 },
     resolve: (deployment, { range }, { platform }) => listAgreements(platform, deployment.id, range),
   }),
 }));

@@ -10,7 +10,6 @@ import { newId } from '../platform/id.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { Batching } from '../replica/process/launch.ts';
 import { getProject, type Project } from '../project/project.ts';
-import { compareSignatures } from '../signature/compatibility.ts';
 import type { VersionRow } from '../version/version.row.ts';
 import { reshare } from './arm-shares.ts';
 import { deploymentEvent } from './deployment.events.ts';
@@ -19,7 +18,7 @@ import * as queries from './deployment.queries.ts';
 import { enqueue, type Deployment } from './deployment.ts';
 import { resolveFollowed, type Followed } from './followed.ts';
 import { checkLogging, defaultLogging, loggingColumns, type GivenLogging } from './logging.ts';
-import { holdUnarchived, servable } from './servable.ts';
+import { checkCompatible, holdUnarchived, servable } from './servable.ts';
 import { checkShape, checkWeights, MAX_ARMS, type Resources } from './shape.ts';
 import { checkTarget } from './target.ts';
 
@@ -71,8 +70,9 @@ export async function createDeployment(
   checkShape({ ...input, ...input.resources });
   checkTarget(input, platform.config.EXTERNAL_HOSTS);
   const followed =
-    input.follows === null ? null : await resolveFollowed(platform, viewer, project, input.follows);
-  checkFollowing(input);
+    input.follows === null
+      ? null
+      : await resolveFollowed(platform, viewer, project, input.target, input.follows);
   const isNamed = input.version !== undefined || input.arms !== undefined;
   const served = followed && !isNamed ? { ...input, version: followed.versionId } : input;
   const arms = await planArms(platform, viewer, project, served);
@@ -86,16 +86,6 @@ export async function createDeployment(
       'Undeploy it first, or take another name.',
     );
   }
-}
-
-/** @throws ValidationError where no rollout could do what is asked. */
-function checkFollowing({ follows, target }: CreateDeployment): void {
-  if (follows !== null && target === 'EXTERNAL')
-    throw ValidationError.of(
-      ['follows'],
-      'nothing: what answers is up to the EXTERNAL server',
-      shown(follows),
-    );
 }
 
 async function planArms(
@@ -129,22 +119,14 @@ async function planArms(
     if (planned.some((other) => other.name === name))
       throw ValidationError.of(['arms', index, 'name'], 'each name once', shown(name));
     const served = await servable(platform, viewer, project, ['arms', index, 'version'], arm.version);
-    checkCompatible(planned[0], served, index);
+    const [first] = planned;
+    if (first) {
+      const expected = `a version that takes and answers what ${first.name} does`;
+      checkCompatible(first.version.signature, served.signature, ['arms', index, 'version'], expected);
+    }
     planned.push({ name, weight: arm.weight, version: served });
   }
   return planned;
-}
-
-/** Callers cannot know which arm answers them: what the first one takes, all of them must. */
-function checkCompatible(first: PlannedArm | undefined, version: VersionRow, index: number): void {
-  if (!first?.version.signature || !version.signature) return;
-  const { compatible, reasons } = compareSignatures(first.version.signature, version.signature);
-  if (compatible) return;
-  throw ValidationError.of(
-    ['arms', index, 'version'],
-    `a version that takes and answers what ${first.name} does`,
-    reasons.join(' '),
-  );
 }
 
 async function insert(

@@ -38,6 +38,11 @@ export function isEssential(arm: {
   return arm.role === 'STABLE' || arm.weight > 0 || arm.rolloutId === null;
 }
 
+/** The arm that answers for good, which every deployment has. */
+export function stableOf<T extends { readonly role: ArmRole }>(arms: readonly T[]): T | undefined {
+  return arms.find(({ role }) => role === 'STABLE') ?? arms[0];
+}
+
 /** How many of the wanted replicas are ready, over all arms: what one arm has too many of does not help another. */
 export function readyOf(
   desired: number,

@@ -4,6 +4,7 @@ import { isLive } from '../alias/alias.ts';
 import { findAlias } from '../alias/alias.queries.ts';
 import { findModelByName } from '../model/model.queries.ts';
 import { shown } from '../name/name.ts';
+import type { DeploymentTarget } from '../platform/database.types.ts';
 import { NotFoundError, ValidationError } from '../platform/errors.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { Project } from '../project/project.ts';
@@ -23,9 +24,12 @@ export async function resolveFollowed(
   platform: Platform,
   viewer: Viewer,
   project: Project,
+  target: DeploymentTarget,
   text: string,
 ): Promise<Followed> {
   const path = ['follows'];
+  if (target === 'EXTERNAL')
+    throw ValidationError.of(path, 'nothing: what answers is up to the EXTERNAL server', shown(text));
   const ref = parseVersionRef(path, text);
   if (
     ref.kind === 'id' ||

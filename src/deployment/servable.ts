@@ -4,6 +4,8 @@ import type { Db } from '../platform/database.ts';
 import { ConflictError, NotFoundError, NotReadyError, ValidationError } from '../platform/errors.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { Project } from '../project/project.ts';
+import { compareSignatures } from '../signature/compatibility.ts';
+import type { Signature } from '../signature/signature.ts';
 import { resolveVersion } from '../version/resolve.ts';
 import { findVersions, holdVersion } from '../version/version.queries.ts';
 import type { VersionRow } from '../version/version.row.ts';
@@ -23,6 +25,12 @@ export async function servable(
   const [version] = await findVersions(platform.db, [id]);
   if (!version) throw new NotFoundError(`Version ${ref}`);
   if (version.projectId !== project.id) throw new NotFoundError(`Version ${ref} in project ${project.name}`);
+  checkServable(version, path);
+  return version;
+}
+
+/** @throws NotReadyError where it is not READY, ValidationError at `path` where its format cannot be served. */
+export function checkServable(version: VersionRow, path: readonly (string | number)[]): void {
   if (version.status !== 'READY') {
     throw new NotReadyError(
       `Version ${version.number} is ${version.status}, not READY.`,
@@ -35,7 +43,23 @@ export async function servable(
       hint: 'Convert the model to ONNX; a version of any other format is only kept.',
     });
   }
-  return version;
+}
+
+/**
+ * Callers cannot know which version answers them: what the one takes, the other must.
+ * @throws ValidationError at `path` with the reasons.
+ */
+export function checkCompatible(
+  from: Signature | null,
+  to: Signature | null,
+  path: readonly (string | number)[],
+  expected: string,
+): void {
+  if (!from || !to) return;
+  const { compatible, reasons } = compareSignatures(from, to);
+  if (compatible) return;
+  const hint = 'Query Project.diff tells all differences. Deploy it under a name of its own.';
+  throw ValidationError.of(path, expected, reasons.join(' '), { hint });
 }
 
 /** Keeps a version from being archived or deleted until the transaction ends. @throws NotFoundError, ConflictError */

@@ -3,8 +3,6 @@ import { requireRole, type Viewer } from '../access/access.ts';
 import { changing } from '../ledger/ledger.ts';
 import type { Db } from '../platform/database.ts';
 import type { RolloutStrategy } from '../platform/database.types.ts';
-import { shown } from '../name/name.ts';
-import { ValidationError } from '../platform/errors.ts';
 import { findProjects } from '../project/project.queries.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { Signature } from '../signature/signature.ts';
@@ -52,7 +50,7 @@ export async function updateDeployment(
       changed = await setRollouts(tx, deployment.id, { defaultStrategy });
       changes['defaultStrategy'] = { from: before.defaultStrategy, to: defaultStrategy };
     }
-    if (following !== undefined) {
+    if (following !== undefined && following !== before.followsAliasId) {
       changed = await setRollouts(tx, deployment.id, { followsAliasId: following, followedAt: null });
       changes['follows'] = { from: before.followsAliasId, to: following };
     }
@@ -72,14 +70,8 @@ async function followingOf(
   follows: string | null | undefined,
 ): Promise<string | null | undefined> {
   if (follows === null || follows === undefined) return follows;
-  if (deployment.target === 'EXTERNAL')
-    throw ValidationError.of(
-      ['follows'],
-      'nothing: what answers is up to the EXTERNAL server',
-      shown(follows),
-    );
   const [project] = await findProjects(platform.db, [deployment.projectId]);
-  return (await resolveFollowed(platform, viewer, project!, follows)).aliasId;
+  return (await resolveFollowed(platform, viewer, project!, deployment.target, follows)).aliasId;
 }
 
 async function signaturesOf(db: Db, deploymentId: string): Promise<Signature[]> {

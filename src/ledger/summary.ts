@@ -112,7 +112,7 @@ function why(data: Data): string {
 /** `The rollout of scoring to version 3 has 25 % of the traffic` */
 function shifted(data: Data): string {
   const about = typeof data['rollout'] === 'object' ? (data['rollout'] as Data | null) : null;
-  const weight = about?.['state'] === 'FINISHING' ? 1 : about?.['weight'];
+  const weight = about?.['weight'];
   const share =
     typeof weight === 'number' ? ` has ${Number((weight * 100).toFixed(2))} % of the traffic` : ' moves on';
   return `${atStart(rollout(data))}${share}`;

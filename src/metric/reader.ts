@@ -1,7 +1,7 @@
 /** Reads the streams of windows, all shards at once, from shortly before the present on and for ever. */
 import { openRedis, type Redis } from '../platform/redis.ts';
 import type { Logger } from '../platform/logger.ts';
-import { decodeBatch, SHARDS, streamKey, type Batch } from './stream.ts';
+import { decodeBatch, isAfter, SHARDS, streamKey, type Batch } from './stream.ts';
 
 export interface ReaderOptions {
   readonly url: string;
@@ -163,11 +163,4 @@ export class StreamReader {
       throw error;
     }
   }
-}
-
-/** Compares ids of stream entries: milliseconds, then a number within them. */
-function isAfter(one: string, other: string): boolean {
-  const [ms = 0, sequence = 0] = one.split('-').map(Number);
-  const [otherMs = 0, otherSequence = 0] = other.split('-').map(Number);
-  return ms > otherMs || (ms === otherMs && sequence > otherSequence);
 }

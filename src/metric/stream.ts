@@ -98,3 +98,10 @@ function decodeRow(row: unknown): ArmWindow {
   if (tally !== undefined) window.decodeTally(tally);
   return { arm: { deploymentId, armId, armName }, window };
 }
+
+/** Compares ids of stream entries: milliseconds, then a number within them. */
+export function isAfter(one: string, other: string): boolean {
+  const [ms = 0, sequence = 0] = one.split('-').map(Number);
+  const [otherMs = 0, otherSequence = 0] = other.split('-').map(Number);
+  return ms > otherMs || (ms === otherMs && sequence > otherSequence);
+}

@@ -14,7 +14,8 @@ export function sought(name: string): string {
 /** How a value is shown in an error: quoted, shortened, without control characters. */
 export function shown(value: string): string {
   const text = JSON.stringify(value);
-  return text.length > 60 ? `${text.slice(0, 57)}…"` : text;
+  // Half of a character is none, and PostgreSQL takes no such text.
+  return text.length > 60 ? `${text.slice(0, 57).toWellFormed()}…"` : text;
 }
 
 /**

@@ -276,6 +276,7 @@ export interface Rollout {
   fromVersionId: string;
   gates: import('./database.types.ts').JsonColumn<import('../rollout/gate.ts').Gate[]>;
   gateStatuses: import('./database.types.ts').JsonColumn<import('../rollout/gate.ts').GateStatus[]>;
+  goesBack: Generated<boolean>;
   id: string;
   lookedAt: Generated<Timestamp>;
   mirrorShare: number;

@@ -1,6 +1,6 @@
-/** Whether two arms answer the same request alike. Pure. */
+/** Whether two arms answer a row of the same request alike. Pure. */
 import type { Signature } from '../signature/signature.ts';
-import { rowResults } from '../tensor/results.ts';
+import { resultAt } from '../tensor/results.ts';
 import { floats, rowSize, type NamedTensor } from '../tensor/tensor.ts';
 
 export interface ArmAnswer {
@@ -9,30 +9,25 @@ export interface ArmAnswer {
 }
 
 /**
- * The first row at which the candidate's answer differs from the stable arm's; null where both agree on all rows. They
- * differ where their labels do (other texts among the outputs are taken for labels), where one has a number and the other
- * NaN or an infinity, and, with a tolerance, where any number of an output differs by more.
+ * Whether the candidate's answer for a row differs from the stable arm's: where their labels do (other texts among the
+ * outputs are taken for labels), where one has a number and the other NaN or an infinity, and, with a tolerance, where any
+ * number of an output differs by more. One row of a request, because its rows are not independent of each other.
  */
-export function disagreementOf(
+export function disagreesAt(
+  row: number,
   stable: ArmAnswer,
   candidate: ArmAnswer,
   rows: number,
   tolerance: number | null,
-): number | null {
-  let first = labelDifference(stable, candidate, rows) ?? rows;
-  for (const output of stable.outputs) {
+): boolean {
+  const ours = resultAt(stable.signature, stable.outputs, rows, row);
+  const theirs = resultAt(candidate.signature, candidate.outputs, rows, row);
+  if (ours.label !== theirs.label) return true;
+  return stable.outputs.some((output) => {
+    if (output.name === stable.signature.labelOutput) return false;
     const other = candidate.outputs.find(({ name }) => name === output.name);
-    if (output.name !== stable.signature.labelOutput)
-      first = Math.min(first, outputDifference(output, other, rows, tolerance) ?? rows);
-  }
-  return first < rows ? first : null;
-}
-
-function labelDifference(stable: ArmAnswer, candidate: ArmAnswer, rows: number): number | null {
-  const ours = rowResults(stable.signature, stable.outputs, rows);
-  const theirs = rowResults(candidate.signature, candidate.outputs, rows);
-  const at = ours.findIndex(({ label }, row) => label !== theirs[row]!.label);
-  return at === -1 ? null : at;
+    return differsAt(row, output, other, rows, tolerance);
+  });
 }
 
 /** Reads an element as something to compare. */
@@ -45,19 +40,21 @@ function readerOf(tensor: NamedTensor): Reader {
   return (at) => data[at]!;
 }
 
-/** The first row of an output that differs; what has no row for each row of the request counts as row 0. */
-function outputDifference(
+/** What has no row for each row of the request is compared as a whole. */
+function differsAt(
+  row: number,
   stable: NamedTensor,
   candidate: NamedTensor | undefined,
   rows: number,
   tolerance: number | null,
-): number | null {
-  if (candidate?.data.length !== stable.data.length) return tolerance === null ? null : 0;
+): boolean {
+  if (candidate?.data.length !== stable.data.length) return tolerance !== null;
   const [read, readOther] = [readerOf(stable), readerOf(candidate)];
-  const step = stable.shape[0] === rows ? Math.max(1, rowSize(stable.shape)) : stable.data.length;
-  for (let at = 0; at < stable.data.length; at++)
-    if (differ(read(at), readOther(at), tolerance)) return Math.floor(at / step);
-  return null;
+  const hasRows = stable.shape[0] === rows;
+  const step = hasRows ? rowSize(stable.shape) : stable.data.length;
+  const from = hasRows ? row * step : 0;
+  for (let at = from; at < from + step; at++) if (differ(read(at), readOther(at), tolerance)) return true;
+  return false;
 }
 
 function differ(one: ReturnType<Reader>, other: ReturnType<Reader>, tolerance: number | null): boolean {

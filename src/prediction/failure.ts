@@ -38,9 +38,14 @@ function rejectedBy({ status, message }: ReplicaRejected, { label }: DeploymentR
   return new NotReadyError(refused, SHUN_MS);
 }
 
-/** Whether another arm's answer may stand for this failure of an arm: neither a caller's mistake, nor a time that is over. */
+/** Whether the stable arm's answer may stand for this failure of a candidate: anything but a caller's mistake. */
 export function isReplaceable(error: unknown): boolean {
-  return error instanceof ModelError || error instanceof NotReadyError || error instanceof OverloadedError;
+  return (
+    error instanceof ModelError ||
+    error instanceof NotReadyError ||
+    error instanceof OverloadedError ||
+    error instanceof DeadlineExceededError
+  );
 }
 
 /** Told to whoever asked. */
@@ -50,8 +55,10 @@ export function whyReplaced(candidate: ArmRoute, stable: ArmRoute, error: unknow
 }
 
 const named = ({ name, version }: ArmRoute): string => `${name} (version ${version.number})`;
-const reasons = (error: unknown): string =>
-  error instanceof OverloadedError ? 'It has too many requests.' : 'None of its replicas is ready.';
+function reasons(error: unknown): string {
+  if (error instanceof DeadlineExceededError) return 'It did not answer in time.';
+  return error instanceof OverloadedError ? 'It has too many requests.' : 'None of its replicas is ready.';
+}
 
 /** Whether a replica's failure, at a request that another version has answered, is its model's. */
 export function isModelsFault(error: unknown): boolean {

@@ -19,7 +19,7 @@ import type { Config } from '../platform/config.ts';
 import type { Signature } from '../signature/signature.ts';
 import { rowCount } from '../tensor/parse.ts';
 import type { NamedTensor } from '../tensor/tensor.ts';
-import { disagreementOf } from './agreement.ts';
+import { disagreesAt } from './agreement.ts';
 import { sampledAnswer } from './answer.ts';
 import { checkNumbers, checkOutputs, outputsOf, pack, type Asked } from './checks.ts';
 import { isModelsFault } from './failure.ts';
@@ -143,7 +143,7 @@ export class Mirror {
   }
 
   /**
-   * The first row at which the candidate differs, 0 where it fails; null where it agrees.
+   * The row, one at random, at which the candidate differs, or fails; null where it agrees.
    * @throws what tells nothing about the model.
    */
   async #compare(
@@ -155,12 +155,13 @@ export class Mirror {
     const { rollout, arm, outputs, rows } = answered;
     const { signature } = candidate;
     const theirs = await this.#answerOf(answered, candidate, replica, inputs);
-    if (theirs === null) return 0;
+    const row = rows === 1 ? 0 : Math.floor(this.#random() * rows);
+    if (theirs === null) return row;
     const [ours, other] = [
       { signature: arm.signature, outputs },
       { signature, outputs: theirs },
     ];
-    return disagreementOf(ours, other, rows, rollout.tolerance);
+    return disagreesAt(row, ours, other, rows, rollout.tolerance) ? row : null;
   }
 
   /** null where the model fails. What is mirrored to a SHADOW counts as its request; a CANDIDATE has callers of its own. */

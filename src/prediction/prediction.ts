@@ -15,7 +15,13 @@ import type { Arm } from '../metric/window.ts';
 import type { Recorder } from '../metric/recorder.ts';
 import { shown } from '../name/name.ts';
 import type { Config } from '../platform/config.ts';
-import { DomainError, NotFoundError, NotReadyError, ValidationError } from '../platform/errors.ts';
+import {
+  DeadlineExceededError,
+  DomainError,
+  NotFoundError,
+  NotReadyError,
+  ValidationError,
+} from '../platform/errors.ts';
 import { newId } from '../platform/id.ts';
 import type { Signature } from '../signature/signature.ts';
 import { checkTags } from '../tag/tag.ts';
@@ -95,6 +101,8 @@ type Seen = {
 const MAX_TIMEOUT_MS = 3_600_000;
 /** The replica that was drawn, and others when it went away under the request. */
 const MOST_TRIES = 3;
+/** What a candidate that does not answer leaves to the stable arm, in milliseconds. */
+const SPARE_MS = 1_000;
 /** The arm that was drawn, and others when it cannot answer. */
 const MOST_ARMS = 3;
 
@@ -198,7 +206,8 @@ export class Predictor {
     if (asked.labels) seen.labels = checkTags(['labels'], asked.labels);
     const inputs = (seen.inputs = pack(signature, asked, this.#config.MAX_ROWS, input.tensorsAt));
     const rows = (seen.rows = rowCount(signature, inputs));
-    const inferred = await this.#infer(request, arm, inputs, asked.outputs ?? null, timeoutMs);
+    const mostMs = this.#share(request, arm, timeoutMs);
+    const inferred = await this.#infer(request, arm, inputs, asked.outputs ?? null, mostMs);
     const outputs = outputsOf(signature, asked.outputs ?? null, inferred.outputs);
     const invalid = checkNumbers(signature, outputs, rows, this.#returnsInvalid(request, arm));
     const requestId = (seen.requestId = newId());
@@ -231,6 +240,18 @@ export class Predictor {
     };
   }
 
+  /** Whether a request that a candidate has not answered leaves the stable arm the time that it is to have. */
+  #hasTime({ asked, sentAt }: Request): boolean {
+    const left = sentAt + this.timeout(asked ?? {}) - performance.now();
+    return left >= SPARE_MS / 2;
+  }
+
+  /** Of the time that there is, what an arm may take: a candidate leaves some to the stable arm, where there is enough. */
+  #share({ route, place }: Request, arm: ArmRoute, timeoutMs: number): number {
+    const leaves = place !== null && isJudged(route, arm) && timeoutMs >= 4 * SPARE_MS;
+    return leaves ? timeoutMs - SPARE_MS : timeoutMs;
+  }
+
   /** Whether an arm's invalid outputs are answered as they are: a candidate's are not where somebody else can answer. */
   #returnsInvalid({ route, place, tried }: Request, arm: ArmRoute): boolean {
     if (route.invalidOutputs === 'FAIL') return false;
@@ -246,6 +267,7 @@ export class Predictor {
     const { route, place, tried, replaced } = request;
     const isGone = error instanceof NotReadyError;
     if (place === null || !(isGone || (isJudged(route, arm) && isReplaceable(error)))) return undefined;
+    if (error instanceof DeadlineExceededError && !this.#hasTime(request)) return undefined;
     tried.push(...arm.replicas);
     const gone = { replicas: tried, armId: isGone ? null : arm.id };
     let other = armInstead(this.#routes.get(route.id) ?? route, place, gone);

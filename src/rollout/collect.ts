@@ -31,6 +31,8 @@ export interface Collected {
 const MOST_LABELS = 50;
 const REST = '…';
 const MINUTE_MS = 60_000;
+/** Examples of a minute. */
+const MOST_EXAMPLES = 20;
 
 /** The evidence with what the batches hold of the step's seconds; undefined when that is nothing. */
 export function collect(
@@ -116,6 +118,6 @@ function addAgreement(minutes: Map<number, MinuteOfAgreement>, second: number, w
     compared: (before?.compared ?? 0) + compared,
     disagreed: (before?.disagreed ?? 0) + disagreed,
     dropped: (before?.dropped ?? 0) + dropped,
-    examples: [...(before?.examples ?? []), ...examples],
+    examples: [...(before?.examples ?? []), ...examples].slice(0, MOST_EXAMPLES),
   });
 }

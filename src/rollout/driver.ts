@@ -15,11 +15,12 @@ export function openDriver(platform: Platform, onChange: () => void): Driver {
   let round: Promise<void> | undefined;
 
   async function turn(): Promise<void> {
-    try {
-      const followed = await follow(platform);
-      if ((await drive(platform)) || followed) onChange();
-    } catch (error) {
-      platform.logger.warn({ err: error }, 'rollouts could not be looked at; trying again');
+    for (const look of [drive, follow]) {
+      try {
+        if (await look(platform)) onChange();
+      } catch (error) {
+        platform.logger.warn({ err: error }, 'rollouts could not be looked at; trying again');
+      }
     }
   }
   const timer = setInterval(() => {

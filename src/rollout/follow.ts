@@ -3,14 +3,14 @@
  * moves while a rollout runs is followed afterwards, the latest move only; one whose version was taken back is not tried
  * again before it moves again.
  */
-import { listArms, lockDeployment } from '../deployment/deployment.queries.ts';
+import { listArms, lockDeployment, type DeploymentRow } from '../deployment/deployment.queries.ts';
+import { stableOf } from '../deployment/deployment.state.ts';
+import { checkServable } from '../deployment/servable.ts';
 import { appendTo } from '../ledger/ledger.ts';
 import type { Db } from '../platform/database.ts';
-import type { VersionStatus } from '../platform/database.types.ts';
-import { DomainError, ValidationError } from '../platform/errors.ts';
+import { DomainError } from '../platform/errors.ts';
 import type { Platform } from '../platform/platform.ts';
 import { findVersions } from '../version/version.queries.ts';
-import type { VersionRow } from '../version/version.row.ts';
 import * as queries from './follow.queries.ts';
 import { defaultGates } from './gate.defaults.ts';
 import { planRollout } from './plan.ts';
@@ -18,41 +18,54 @@ import type { RolloutRow } from './rollout.queries.ts';
 import { announce, begin, refused } from './start.ts';
 
 const BATCH = 50;
-/** What may still become READY is waited for. */
-const waiting: readonly VersionStatus[] = ['PENDING', 'INGESTING', 'QUARANTINED'];
 
-/** Begins what aliases ask for. @returns whether anything was begun. */
+/** Begins what aliases ask for; one that cannot be looked at keeps no other waiting. @returns whether anything was begun. */
 export async function follow(platform: Platform): Promise<boolean> {
   let any = false;
-  for (const moved of await queries.listMoved(platform.db, BATCH)) {
-    const rollout = await platform.database.db.transaction().execute((tx) => followOne(tx, moved));
-    if (!rollout) continue;
-    platform.announce('ledger', moved.projectId);
-    await announce(platform, rollout);
-    any = true;
+  for (const { deploymentId } of await queries.listMoved(platform.db, null, BATCH)) {
+    try {
+      if (await followOne(platform, deploymentId)) any = true;
+    } catch (error) {
+      platform.logger.warn({ err: error, deployment: deploymentId }, 'an alias could not be followed yet');
+    }
   }
   return any;
 }
 
-async function followOne(tx: Db, moved: queries.Moved): Promise<RolloutRow | undefined> {
+async function followOne(platform: Platform, deploymentId: string): Promise<boolean> {
+  const rollout = await platform.database.db.transaction().execute(async (tx) => {
+    const deployment = await lockDeployment(tx, deploymentId);
+    // What was seen before it was locked may have been done by somebody else, or be over.
+    const [moved] = await queries.listMoved(tx, deploymentId, 1);
+    return deployment && moved ? begunBy(tx, deployment, moved) : undefined;
+  });
+  if (!rollout) return false;
+  platform.announce('ledger', rollout.projectId);
+  await announce(platform, rollout);
+  return true;
+}
+
+async function begunBy(
+  tx: Db,
+  deployment: DeploymentRow,
+  moved: queries.Moved,
+): Promise<RolloutRow | undefined> {
   const [version] = await findVersions(tx, [moved.versionId]);
-  if (!version || waiting.includes(version.status)) return undefined;
-  const deployment = await lockDeployment(tx, moved.deploymentId);
-  if (!deployment) return undefined;
-  const arms = await listArms(tx, [deployment.id]);
+  if (!version) return undefined;
   await queries.setFollowed(tx, deployment.id, moved.movedAt);
-  if (arms.find(({ role }) => role === 'STABLE')?.versionId === version.id) return undefined;
+  if (stableOf(await listArms(tx, [deployment.id]))?.versionId === version.id) return undefined;
   const actor = { name: moved.byName, kind: moved.byKind };
   const strategy = deployment.defaultStrategy;
   try {
-    checkServable(version);
+    checkServable(version, ['version']);
+    const plan = planRollout(strategy, {});
     return await begin(tx, appendTo(tx, deployment.projectId, actor), actor, {
       deploymentId: deployment.id,
       version,
       expectedId: null,
       strategy,
-      plan: planRollout(strategy, {}),
-      gates: defaultGates(strategy, version.signature!),
+      plan,
+      gates: defaultGates(strategy, version.signature!, plan.mirrorShare),
       reason: `${moved.alias} moved to version ${version.number}.`,
     });
   } catch (error) {
@@ -60,15 +73,4 @@ async function followOne(tx: Db, moved: queries.Moved): Promise<RolloutRow | und
     const reason = `${moved.alias} moved to version ${version.number}, which cannot be followed. ${error.message}`;
     return refused(tx, actor, deployment, { version, strategy, reason });
   }
-}
-
-/** @throws ValidationError */
-function checkServable({ status, modelFile, signature, format }: VersionRow): void {
-  if (status !== 'READY') throw ValidationError.of(['version'], 'a version that is READY', status);
-  if (modelFile === null || !signature)
-    throw ValidationError.of(
-      ['version'],
-      'a version that can be served, which ONNX models can',
-      String(format),
-    );
 }

@@ -2,7 +2,7 @@
 import type { RolloutStrategy } from '../platform/database.types.ts';
 import { ValidationError } from '../platform/errors.ts';
 import type { Signature } from '../signature/signature.ts';
-import { hasLabel } from './gate.defaults.ts';
+import { hasAnswer, hasLabel } from './gate.defaults.ts';
 import type { Gate } from './gate.ts';
 
 const MAX_GATES = 10;
@@ -15,6 +15,8 @@ export interface GateSetting {
   readonly strategy: RolloutStrategy;
   /** Of the version that the rollout leads to. */
   readonly signature: Signature;
+  /** Share of the stable arm's requests that are mirrored, 0 to 1. */
+  readonly mirrorShare: number;
   /** Whether the outcome of any prediction is known. */
   readonly hasOutcomes: boolean;
 }
@@ -42,6 +44,7 @@ function checkGate(gate: Gate, setting: GateSetting, path: Path): void {
   checkComparison(gate, path);
   checkThreshold(gate, path);
   checkTolerance(gate, setting, path);
+  checkSource(gate, setting, path);
   const { minSamples } = gate;
   if (!Number.isInteger(minSamples) || minSamples < 1 || minSamples > MAX_SAMPLES) {
     throw ValidationError.of(
@@ -93,6 +96,15 @@ function checkAgainst(gate: Gate, { strategy }: GateSetting, path: Path): void {
       'STABLE_ARM',
     );
   }
+}
+
+/** What is never measured would be waited for in vain. */
+function checkSource({ metric }: Gate, { signature, mirrorShare }: GateSetting, path: Path): void {
+  const at = [...path, 'metric'];
+  if (metric === 'DISAGREEMENT_RATE' && mirrorShare === 0)
+    throw ValidationError.of(at, 'another metric, or a mirrorShare above 0: nothing is mirrored', metric);
+  if (metric === 'OUTPUT_DRIFT' && !hasAnswer(signature))
+    throw ValidationError.of(at, 'another metric: the version answers neither a class nor a number', metric);
 }
 
 function checkComparison({ metric, comparison }: Gate, path: Path): void {

@@ -58,19 +58,33 @@ export function hasLabel({ labelOutput, classes }: Signature): boolean {
   return labelOutput !== null || classes !== null;
 }
 
+/** Whether a row has one answer, a class or a number, whose distribution can be told. */
+export function hasAnswer(signature: Signature): boolean {
+  return hasLabel(signature) || signature.valueOutput !== null;
+}
+
+/** The gates of a roll-back: what has answered before is wanted, also where nobody asks meanwhile. */
+export function goingBackGates(): Gate[] {
+  return [
+    { ...errorRate, against: 'ABSOLUTE', threshold: 0.05, minSamples: 20, noData: 'PASS' },
+    { ...invalidOutputs, minSamples: 20, noData: 'PASS' },
+  ];
+}
+
 /** In the order in which they are shown. A regression has no natural tolerance, and no default gate on disagreement. */
-export function defaultGates(strategy: RolloutStrategy, signature: Signature): Gate[] {
-  const disagreements = hasLabel(signature) ? [disagreement] : [];
+export function defaultGates(strategy: RolloutStrategy, signature: Signature, mirrorShare: number): Gate[] {
+  const disagreements = hasLabel(signature) && mirrorShare > 0 ? [disagreement] : [];
+  const drifts = hasAnswer(signature) ? [drift] : [];
   switch (strategy) {
-    // The stable arm gets no requests any more: there is nothing to compare with, and with no traffic nothing to wait for.
+    // The stable arm gets no requests any more: there is nothing to compare with.
     case 'ALL_AT_ONCE':
       return [
-        { ...errorRate, against: 'ABSOLUTE', threshold: 0.05, noData: 'PASS' },
-        { ...invalidOutputs, noData: 'PASS' },
+        { ...errorRate, against: 'ABSOLUTE', threshold: 0.05, minSamples: 20 },
+        { ...invalidOutputs, minSamples: 20 },
       ];
     case 'SHADOW':
       return [errorRate, latency, invalidOutputs, ...disagreements];
     default:
-      return [errorRate, latency, invalidOutputs, ...disagreements, drift];
+      return [errorRate, latency, invalidOutputs, ...disagreements, ...drifts];
   }
 }

@@ -28,7 +28,8 @@ export interface GateEvaluation {
 }
 
 /**
- * FAILING: evidence, at any look so far, that the candidate is worse than allowed. PASSING: its always-valid interval lies
+ * FAILING: evidence, at any look so far, that the candidate is worse than allowed; where the test is exact, before there
+ * are as many samples as the gate wants, too: three failures of three say enough. PASSING: its always-valid interval lies
  * on the good side, or the bake is over without an alarm. NO_DATA: fewer samples than the gate or its statistic needs,
  * also at the bake's end. WAITING: anything else.
  *
@@ -74,7 +75,12 @@ function judge(finding: Finding, p: number, options: EvaluateOptions): GateStatu
   };
 }
 
-function stateOf({ missing, silent, good }: Finding, p: number, options: EvaluateOptions): GateState {
+function stateOf(
+  { missing, silent, good, isExact }: Finding,
+  p: number,
+  options: EvaluateOptions,
+): GateState {
+  if (isExact && p <= options.alpha) return 'FAILING';
   if (missing !== null) return 'NO_DATA';
   if (p <= options.alpha) return 'FAILING';
   if (good !== null) return 'PASSING';

@@ -14,6 +14,8 @@ export interface Finding {
    * without it: what is much too slow shows long before p99 has an upper end.
    */
   readonly silent: string | null;
+  /** Whether p holds for any number of samples; else an alarm, too, needs what is missing. */
+  readonly isExact?: true;
   /** What was seen, and what may be: one sentence. */
   readonly seen: string;
   /** The always-valid bound that lies on the good side, as one sentence; null where it does not lie there. */

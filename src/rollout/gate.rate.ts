@@ -97,6 +97,7 @@ function absolute(metric: RateMetric, gate: Gate, evidence: Evidence, alpha: num
     p: n === 0 ? 1 : rateP(bad, trials, gate.threshold),
     missing: needed(gate.minSamples, n, noun),
     silent: null,
+    isExact: true,
     seen: `${observed === null ? `No ${noun} has been seen` : `${percent(observed)} of ${counted(n, noun)} ${did}`}; ${limit}`,
     good: passes ? `By the evidence it is at ${good === 'ABOVE' ? 'least' : 'most'} ${bound}.` : null,
     worse: bad === 'ABOVE' ? 'more' : 'less',

@@ -32,11 +32,13 @@ export function machineOf(row: RolloutRow): Machine {
   };
 }
 
+/** @param isRead whether all that there is of the evidence was read: before that, a bake is not over. */
 export function situationOf(
   row: RolloutRow,
   deployment: deployments.DeploymentRow,
   replicas: readonly ReplicaRow[],
   now: number,
+  isRead: boolean,
 ): Situation {
   const candidate = replicas.filter(({ armId }) => armId === row.candidateArmId);
   const isReady = ({ state }: ReplicaRow): boolean => state === 'READY';
@@ -48,7 +50,7 @@ export function situationOf(
     isWarming: candidate.some(({ state }) => state === 'WARMING'),
     hopeless: lostCause(candidate),
     isStableReady: replicas.some((replica) => replica.armId === row.stableArmId && isReady(replica)),
-    verdict: verdictOf(row.gates, row.gateStatuses, isBaked(machineOf(row), now)),
+    verdict: verdictOf(row.gates, row.gateStatuses, isRead && isBaked(machineOf(row), now)),
   };
 }
 
@@ -74,9 +76,10 @@ export async function apply(
 
 /** What an event tells of the rollout beside the deployment as it is then; `reason` is the rollout's. */
 export async function told(tx: Db, row: RolloutRow): Promise<Record<string, unknown>> {
-  const { id, strategy, state, step, steps, reason, fromVersionId: from, toVersionId: to } = row;
+  const { id, strategy, state, step, reason, fromVersionId: from, toVersionId: to } = row;
   const [version] = await findVersions(tx, [to]);
-  const weight = step === null ? null : (steps[step]?.weight ?? null);
+  const arms = row.candidateArmId === null ? [] : await deployments.findArms(tx, [row.candidateArmId]);
+  const weight = arms[0]?.weight ?? 0;
   return { id, strategy, state, step, weight, from, to, number: version?.number ?? null, reason };
 }
 

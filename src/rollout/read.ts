@@ -1,5 +1,5 @@
 /** Reads on in the streams of metric windows, from where each rollout had come. */
-import { decodeBatch, shardOf, streamKey, type Batch } from '../metric/stream.ts';
+import { decodeBatch, isAfter, shardOf, streamKey, type Batch } from '../metric/stream.ts';
 import type { Platform } from '../platform/platform.ts';
 import type { RolloutRow } from './rollout.queries.ts';
 
@@ -7,6 +7,8 @@ import type { RolloutRow } from './rollout.queries.ts';
 export interface Read {
   readonly batches: readonly Batch[];
   readonly cursor: string;
+  /** There is no more for now. */
+  readonly isWhole: boolean;
 }
 
 /** Entries at a time, and most of a shard in one look; the rest is for the next. */
@@ -25,11 +27,11 @@ export async function readOn(platform: Platform, rows: readonly RolloutRow[]): P
     const from = new Map(watching.map((row) => [row, row.cursor ?? `${row.since.getTime() - SKEW_MS}-0`]));
     const first = [...from.values()].reduce((least, id) => (isAfter(least, id) ? id : least));
     const wanted = new Set(watching.map(({ deploymentId }) => deploymentId));
-    const entries = await entriesAfter(platform, shard, first, wanted);
+    const { entries, isWhole } = await entriesAfter(platform, shard, first, wanted);
     const last = entries.at(-1)?.[0] ?? first;
     for (const [row, cursor] of from) {
       const batches = entries.flatMap(([id, batch]) => (batch && isAfter(id, cursor) ? [batch] : []));
-      reads.set(row.id, { batches, cursor: isAfter(last, cursor) ? last : cursor });
+      reads.set(row.id, { batches, cursor: isAfter(last, cursor) ? last : cursor, isWhole });
     }
   }
   return reads;
@@ -40,7 +42,7 @@ async function entriesAfter(
   shard: number,
   after: string,
   wanted: ReadonlySet<string>,
-): Promise<Entry[]> {
+): Promise<{ entries: Entry[]; isWhole: boolean }> {
   const entries: Entry[] = [];
   const key = streamKey(config.REDIS_PREFIX, shard);
   for (let from = after; entries.length < MOST; from = entries.at(-1)![0]) {
@@ -53,14 +55,7 @@ async function entriesAfter(
         entries.push([id, undefined]);
       }
     }
-    if (found.length < COUNT) break;
+    if (found.length < COUNT) return { entries, isWhole: true };
   }
-  return entries;
-}
-
-/** Compares ids of stream entries: milliseconds, then a number within them. */
-function isAfter(one: string, other: string): boolean {
-  const [ms = 0, sequence = 0] = one.split('-').map(Number);
-  const [otherMs = 0, otherSequence = 0] = other.split('-').map(Number);
-  return ms > otherMs || (ms === otherMs && sequence > otherSequence);
+  return { entries, isWhole: false };
 }

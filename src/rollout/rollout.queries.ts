@@ -31,15 +31,18 @@ export function listRollouts(db: Db, deploymentId: string, page: PageRequest): P
     .execute();
 }
 
-/** The last one that brought another version into service. */
-export function findLastSucceeded(db: Db, deploymentId: string): Promise<RolloutRow | undefined> {
+/** The last one that brought another version into service, those that went back left out. */
+export function findLastForward(db: Db, deploymentId: string): Promise<RolloutRow | undefined> {
   return db
     .selectFrom('rollout')
-    .selectAll()
-    .where('deploymentId', '=', deploymentId)
-    .where('state', '=', 'SUCCEEDED')
-    .where('strategy', '<>', 'SHADOW')
-    .orderBy('id', 'desc')
+    .innerJoin('arm', 'arm.id', 'rollout.candidateArmId')
+    .selectAll('rollout')
+    .where('rollout.deploymentId', '=', deploymentId)
+    .where('rollout.state', '=', 'SUCCEEDED')
+    .where('arm.role', '=', 'STABLE')
+    .where('rollout.goesBack', '=', false)
+    .whereRef('rollout.fromVersionId', '<>', 'rollout.toVersionId')
+    .orderBy('rollout.id', 'desc')
     .limit(1)
     .executeTakeFirst();
 }

@@ -221,9 +221,11 @@ function turnBack(machine: Machine, ending: RolloutEnding, now: number, reason: 
 }
 
 /** The candidate goes once nobody sends to it any more. */
-function settleBack(machine: Machine, { now, isStableReady }: Situation): Move | null {
+function settleBack(machine: Machine, { now, ready, isStableReady }: Situation): Move | null {
   const passed = now - machine.since;
-  if (passed < SETTLE_MS || (!isStableReady && passed < MOST_WAIT_MS)) return null;
+  // As long as nobody else is up, it answers: an arm without a share still does then.
+  const isOver = isStableReady || (ready === 0 && passed >= MOST_WAIT_MS);
+  if (passed < SETTLE_MS || !isOver) return null;
   const ending = machine.ending ?? 'ROLLED_BACK';
   const event = ending === 'ABORTED' ? 'ROLLOUT_ABORTED' : 'ROLLOUT_ROLLED_BACK';
   return end(machine, ending, now, { event, retire: 'CANDIDATE' });

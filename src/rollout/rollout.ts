@@ -9,6 +9,10 @@ import { ConflictError, NotFoundError, ValidationError } from '../platform/error
 import { isId } from '../platform/id.ts';
 import type { Platform } from '../platform/platform.ts';
 import { listReplicas } from '../replica/replica.queries.ts';
+import { findProjects } from '../project/project.queries.ts';
+import { resolveVersion } from '../version/resolve.ts';
+import { stableOf } from '../deployment/deployment.state.ts';
+import { goingBackGates } from './gate.defaults.ts';
 import { apply, machineOf, situationOf } from './machine.ts';
 import * as queries from './rollout.queries.ts';
 import { obey, verbsOf, type Verb } from './rollout.state.ts';
@@ -68,7 +72,7 @@ export async function steer(platform: Platform, viewer: Viewer, ref: string, ver
     const row = await queries.lockRollout(tx, id);
     if (!deployment || !row) throw new NotFoundError('Rollout');
     const now = (await queries.databaseNow(tx)).getTime();
-    const situation = situationOf(row, deployment, await listReplicas(tx, [deploymentId]), now);
+    const situation = situationOf(row, deployment, await listReplicas(tx, [deploymentId]), now, false);
     const move = obey(machineOf(row), verb, situation, viewer.name);
     if (!move) throw refusal(row, verb, situation);
     return apply(tx, append, deployment, row, move);
@@ -110,6 +114,9 @@ export async function rollBack(
   const deployment = await resolveDeployment(platform, viewer, ['deployment'], input.deployment);
   requireRole(viewer, deployment.projectId, 'OPERATOR', `Deployment ${deployment.name}`);
   const [running] = await queries.listRunning(platform.db, [deployment.id]);
+  // Asked again: it is on its way already.
+  if (running?.goesBack === true && (await isOnItsWay(platform, viewer, deployment, running, input.to)))
+    return running;
   if (running && input.to !== null) {
     const message = `A rollout of ${deployment.name} is ${running.state}: it can only be taken back as a whole.`;
     throw new ConflictError(
@@ -124,15 +131,36 @@ export async function rollBack(
     version: input.to ?? (await versionBefore(platform, deployment)),
     strategy: 'ALL_AT_ONCE',
     steps: [{ weight: 1, bakeSeconds: BAKE_SECONDS }],
-    gates: null,
+    gates: goingBackGates(),
     expectedVersion: null,
     goesBack: true,
   });
 }
 
+/** Whether a roll-back that runs leads where the caller wants to go. */
+async function isOnItsWay(
+  platform: Platform,
+  viewer: Viewer,
+  { projectId }: deployments.DeploymentRow,
+  { toVersionId }: Rollout,
+  to: string | null,
+): Promise<boolean> {
+  if (to === null) return true;
+  const [project] = await findProjects(platform.db, [projectId]);
+  return (await resolveVersion(platform, viewer, ['to'], to, project)).id === toVersionId;
+}
+
+/** @throws ConflictError where none did, or it answers already. */
 async function versionBefore(platform: Platform, { id, name }: deployments.DeploymentRow): Promise<string> {
-  const last = await queries.findLastSucceeded(platform.db, id);
-  if (last) return last.fromVersionId;
+  const last = await queries.findLastForward(platform.db, id);
+  const stable = stableOf(await deployments.listArms(platform.db, [id]));
+  if (last && last.fromVersionId !== stable?.versionId) return last.fromVersionId;
+  if (last)
+    throw new ConflictError(
+      `${name} is back already at what answered before.`,
+      null,
+      'Name the version that shall answer in `to`.',
+    );
   throw new ConflictError(
     `${name} has been served by no other version.`,
     null,

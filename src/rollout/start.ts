@@ -3,10 +3,10 @@ import type { Actor, Viewer } from '../access/access.ts';
 import { requireRole } from '../access/access.ts';
 import { deploymentEvent } from '../deployment/deployment.events.ts';
 import * as deployments from '../deployment/deployment.queries.ts';
-import { answers } from '../deployment/deployment.state.ts';
+import { answers, stableOf } from '../deployment/deployment.state.ts';
 import { resolveDeployment } from '../deployment/deployment.ts';
 import { reconcile } from '../deployment/reconcile.ts';
-import { holdUnarchived, servable } from '../deployment/servable.ts';
+import { checkCompatible, holdUnarchived, servable } from '../deployment/servable.ts';
 import { appendTo, changing, type Append } from '../ledger/ledger.ts';
 import type { Db } from '../platform/database.ts';
 import type { RolloutStrategy } from '../platform/database.types.ts';
@@ -14,7 +14,6 @@ import { ConflictError, ValidationError } from '../platform/errors.ts';
 import { newId } from '../platform/id.ts';
 import type { Platform } from '../platform/platform.ts';
 import { findProjects } from '../project/project.queries.ts';
-import { compareSignatures } from '../signature/compatibility.ts';
 import type { Signature } from '../signature/signature.ts';
 import { resolveVersion } from '../version/resolve.ts';
 import { findVersions } from '../version/version.queries.ts';
@@ -61,8 +60,10 @@ export async function startRollout(
       : await resolveVersion(platform, viewer, ['expectedVersion'], input.expectedVersion, project);
   const strategy = input.strategy ?? deployment.defaultStrategy;
   const plan = planRollout(strategy, input);
-  const gates = input.gates ?? defaultGates(strategy, version.signature!);
-  checkGates(gates, { strategy, signature: version.signature!, hasOutcomes: false }, ['gates']);
+  const signature = version.signature!;
+  const { mirrorShare } = plan;
+  const gates = input.gates ?? defaultGates(strategy, signature, mirrorShare);
+  checkGates(gates, { strategy, signature, mirrorShare, hasOutcomes: false }, ['gates']);
   const rollout = await changing(platform, deployment.projectId, viewer, (tx, append) =>
     begin(tx, append, viewer, {
       deploymentId: deployment.id,
@@ -82,7 +83,10 @@ export async function startRollout(
 export async function announce(platform: Platform, { id, deploymentId }: queries.RolloutRow): Promise<void> {
   platform.announce('rollout', id);
   platform.announce('deployment', deploymentId);
-  await reconcile(platform, deploymentId);
+  // What was done is done: the workers look at it by themselves.
+  await reconcile(platform, deploymentId).catch((error: unknown) => {
+    platform.logger.warn({ err: error, rollout: id }, 'replicas are added by a worker');
+  });
 }
 
 export interface Beginning {
@@ -108,7 +112,8 @@ export async function begin(
   const deployment = await deployments.lockDeployment(tx, deploymentId);
   const stable = await stableArm(tx, deployment, expectedId);
   const isKnown = goesBack === true && (await deployments.hasServed(tx, deploymentId, version.id));
-  if (!isKnown) checkCompatible(stable.signature, version.signature);
+  const expected = 'a version that takes and answers what the present one does';
+  if (!isKnown) checkCompatible(stable.signature, version.signature, ['version'], expected);
   const now = await queries.databaseNow(tx);
   const id = newId();
   const rollout = await queries.insertRollout(tx, {
@@ -125,6 +130,7 @@ export async function begin(
     gates: JSON.stringify(gates),
     gateStatuses: '[]',
     mirrorShare: plan.mirrorShare,
+    goesBack: goesBack === true,
     timeoutSeconds: plan.timeoutSeconds,
     startedAt: now,
     since: now,
@@ -187,8 +193,12 @@ async function stableArm(
     );
   }
   const arms = await deployments.listArms(tx, [deployment.id]);
-  const stable = arms.find(({ role }) => role === 'STABLE') ?? arms[0]!;
+  const stable = stableOf(arms)!;
   const [version] = await findVersions(tx, [stable.versionId]);
+  if (stable.weight === 0) {
+    const message = `Arm ${stable.name} of ${deployment.name}, its stable one, has no traffic: nothing could be compared with it.`;
+    throw new ConflictError(message, '0', 'Give it a share with scale.');
+  }
   if (expectedId !== null && expectedId !== stable.versionId) {
     const found = String(version?.number);
     throw new ConflictError(
@@ -203,16 +213,6 @@ async function stableArm(
     names: arms.map(({ name }) => name),
     weights: arms.map(({ id, weight }) => ({ armId: id, weight })),
   };
-}
-
-/** Callers go on with what they send: what the stable version takes, the new one must. @throws ValidationError */
-function checkCompatible(from: Signature | null, to: Signature | null): void {
-  if (!from || !to) return;
-  const { compatible, reasons } = compareSignatures(from, to);
-  if (compatible) return;
-  const expected = 'a version that takes and answers what the present one does';
-  const hint = 'Query Project.diff tells all differences. Deploy it under a name of its own.';
-  throw ValidationError.of(['version'], expected, reasons.join(' '), { hint });
 }
 
 /** `v3`, or `v3-b` where another arm is called so. */
@@ -232,7 +232,7 @@ export async function refused(
   { version, strategy, reason }: { version: VersionRow; strategy: RolloutStrategy; reason: string },
 ): Promise<queries.RolloutRow> {
   const arms = await deployments.listArms(tx, [deployment.id]);
-  const stable = arms.find(({ role }) => role === 'STABLE') ?? arms[0]!;
+  const stable = stableOf(arms)!;
   const now = await queries.databaseNow(tx);
   const rollout = await queries.insertRollout(tx, {
     id: newId(),

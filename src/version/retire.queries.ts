@@ -52,7 +52,7 @@ export async function listModelReferences(db: Db, modelId: string): Promise<stri
   const { rows } = await sql<{ reference: string }>`
     (select distinct 'deployment ' || d.name as reference
      from version v join arm on arm.version_id = v.id join deployment d on d.id = arm.deployment_id
-     where v.model_id = ${modelId} and d.state <> 'STOPPED')
+     where v.model_id = ${modelId} and arm.retired_at is null and d.state <> 'STOPPED')
     union all
     (select 'protected alias ' || name from alias where model_id = ${modelId} and version_id is not null and protected)
     union all

@@ -82,7 +82,7 @@ const told: [LedgerEventType, Record<string, unknown>, string][] = [
   ['ROLLOUT_SHIFTED', moving, 'The rollout of scoring to version 13 has 12.5 % of the traffic.'],
   [
     'ROLLOUT_SHIFTED',
-    { ...moving, rollout: { ...moving.rollout, state: 'FINISHING' } },
+    { ...moving, rollout: { ...moving.rollout, weight: 1 } },
     'The rollout of scoring to version 13 has 100 % of the traffic.',
   ],
   ['ROLLOUT_PAUSED', moving, 'alice paused the rollout of scoring to version 13.'],

@@ -1,9 +1,20 @@
-/** When two arms answer alike, and at which row they first do not. */
+/** When two arms answer a row alike. */
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { disagreementOf, type ArmAnswer } from '#src/prediction/agreement.ts';
+import { disagreesAt, type ArmAnswer } from '#src/prediction/agreement.ts';
 import type { Signature } from '#src/signature/signature.ts';
 import type { NamedTensor, TensorData } from '#src/tensor/tensor.ts';
+
+/** The first row at which two answers differ; null where they agree on all of them. */
+function disagreementOf(
+  stable: ArmAnswer,
+  candidate: ArmAnswer,
+  rows: number,
+  tolerance: number | null,
+): number | null {
+  for (let row = 0; row < rows; row++) if (disagreesAt(row, stable, candidate, rows, tolerance)) return row;
+  return null;
+}
 
 const bare: Signature = {
   inputs: [],

@@ -163,6 +163,13 @@ describe("the candidate's place is taken by the stable arm", () => {
     ['replicas that are gone', [replica(gone), replica(gone)], 'server', false, /None of its replicas/],
     ['no replica', [], 'server', false, /None of its replicas/],
     ['a server that refuses', [replica(new ReplicaRejected(401, 'who?'))], 'server', false, /None of/],
+    [
+      'one that has not answered in time',
+      [replica(new ReplicaTimeout(9_000, true))],
+      'server',
+      false,
+      /in time/,
+    ],
     ['overload', [replica(2, busy())], 'shed', false, /too many requests/],
     ['overload elsewhere', [replica(new ReplicaRejected(429, 'busy'))], 'shed', false, /too many requests/],
   ])('for %s', async (_what, candidate, outcome, invalid, why) => {
@@ -198,8 +205,8 @@ describe('it is not', () => {
     ],
     [
       'where the time is over',
-      { candidate: [replica(new ReplicaTimeout(1_000, true))], stable },
-      {},
+      { candidate: [replica(new ReplicaTimeout(400, true))], stable },
+      { timeoutMs: 400 },
       'DEADLINE_EXCEEDED',
       'server',
     ],

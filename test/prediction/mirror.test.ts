@@ -197,12 +197,17 @@ describe('what comes of it', () => {
     expect(await verdictOf({ replica: { load: busy() }, role: 'SHADOW' })).toEqual(['agreed', undefined]);
   });
 
-  test('the first row that differs is the example', async () => {
-    const { offer, verdicts } = setUp({ infer: async () => inferred(valued(1, 2, 9)) });
+  test('one row at random is compared, and is the example where it differs', async () => {
+    const infer = async () => inferred(valued(1, 2, 9));
+    const { offer, verdicts } = setUp({ infer, random: () => 0.9 });
     const inputs = [{ name: 'x', datatype: 'FP32' as const, shape: [3, 1], data: Float32Array.of(1, 2, 3) }];
     offer({ inputs, outputs: [valued(1, 2, 3)], rows: 3 });
     await settled();
     expect(verdicts).toEqual([['disagreed', `${REQUEST}:2`]]);
+    const other = setUp({ infer, random: () => 0.5 });
+    other.offer({ inputs, outputs: [valued(1, 2, 3)], rows: 3 });
+    await settled();
+    expect(other.verdicts).toEqual([['agreed', undefined]]);
   });
 });
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { ValidationError } from '#src/platform/errors.ts';
 import { checkGates, type GateSetting } from '#src/rollout/gate.check.ts';
-import { defaultGates } from '#src/rollout/gate.defaults.ts';
+import { defaultGates, goingBackGates } from '#src/rollout/gate.defaults.ts';
 import type { Gate } from '#src/rollout/gate.ts';
 import { rolloutStrategies } from '#src/platform/database.types.ts';
 import type { Signature } from '#src/signature/signature.ts';
@@ -19,7 +19,12 @@ const regression: Signature = {
   valueOutput: 'value',
 };
 const classifier: Signature = { ...regression, task: 'BINARY', classes: ['no', 'yes'], labelOutput: 'label' };
-const setting: GateSetting = { strategy: 'CANARY', signature: classifier, hasOutcomes: false };
+const setting: GateSetting = {
+  strategy: 'CANARY',
+  signature: classifier,
+  mirrorShare: 0.1,
+  hasOutcomes: false,
+};
 
 const error = gateOf({ metric: 'ERROR_RATE', threshold: 0.05 });
 const errorDifference = { ...error, against: 'STABLE_ARM' } as const;
@@ -256,6 +261,7 @@ describe('gates that are taken', () => {
     ],
     ['a tolerance for numbers', [{ ...disagreement, tolerance: 0.01 }], { signature: regression }],
     ['failing where outcomes are known', [{ ...accuracy, noData: 'FAIL' }], { hasOutcomes: true }],
+    ['disagreement without mirrors where nothing asks for it', [error], { mirrorShare: 0 }],
     ['a million samples', [{ ...error, minSamples: 1_000_000 }], {}],
   ])('%s', (_, gates, changed) => {
     expect(refusal(gates, changed)).toBe('accepted');
@@ -268,12 +274,15 @@ describe('the default gates', () => {
       [classifier, regression].map((signature) => ({ strategy, signature })),
     ),
   )('of $strategy for $signature.task are such as may be given', ({ strategy, signature }) => {
-    expect(refusal(defaultGates(strategy, signature), { strategy, signature })).toBe('accepted');
+    for (const mirrorShare of strategy === 'SHADOW' ? [1] : [0, 0.1])
+      expect(
+        refusal(defaultGates(strategy, signature, mirrorShare), { strategy, signature, mirrorShare }),
+      ).toBe('accepted');
   });
 
   test('are those of each strategy', () => {
     const metrics = (strategy: (typeof rolloutStrategies)[number], signature = classifier): string[] =>
-      defaultGates(strategy, signature).map(({ metric }) => metric);
+      defaultGates(strategy, signature, 0.1).map(({ metric }) => metric);
     const canary = [
       'ERROR_RATE',
       'LATENCY_P95_MS',
@@ -288,9 +297,24 @@ describe('the default gates', () => {
     expect(metrics('ALL_AT_ONCE')).toEqual(['ERROR_RATE', 'INVALID_OUTPUT_RATE']);
   });
 
-  test('of ALL_AT_ONCE compare with nothing and wait for nothing', () => {
-    for (const { against, noData } of defaultGates('ALL_AT_ONCE', classifier)) {
+  test('ask for nothing that a version does not answer, and for nothing that is not mirrored', () => {
+    const metrics = (signature: Signature, mirrorShare: number): string[] =>
+      defaultGates('CANARY', signature, mirrorShare).map(({ metric }) => metric);
+    const embedding = {
+      ...classifier,
+      task: 'OTHER',
+      classes: null,
+      labelOutput: null,
+      valueOutput: null,
+    } as const;
+    expect(metrics(embedding, 0.1)).toEqual(['ERROR_RATE', 'LATENCY_P95_MS', 'INVALID_OUTPUT_RATE']);
+    expect(metrics(classifier, 0)).not.toContain('DISAGREEMENT_RATE');
+  });
+
+  test('of ALL_AT_ONCE compare with nothing; those of a roll-back do not wait for traffic either', () => {
+    for (const { against, noData } of defaultGates('ALL_AT_ONCE', classifier, 0))
+      expect({ against, noData }).toEqual({ against: 'ABSOLUTE', noData: 'WAIT' });
+    for (const { against, noData } of goingBackGates())
       expect({ against, noData }).toEqual({ against: 'ABSOLUTE', noData: 'PASS' });
-    }
   });
 });

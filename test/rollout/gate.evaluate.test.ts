@@ -48,9 +48,11 @@ describe('a rate against a limit', () => {
     });
   });
 
-  test('with too few is NO_DATA, whatever they say and however long it baked', () => {
-    const status = statusOf(disagreement, evidenceOf({ compared: 29, disagreed: 29 }), true);
-    expect(status).toMatchObject({ state: 'NO_DATA', observed: 1, samples: 29, alwaysValidP: null });
+  test('with too few is NO_DATA, however long it baked, unless they say enough: the test is exact', () => {
+    const all = statusOf(disagreement, evidenceOf({ compared: 5, disagreed: 5 }));
+    expect(all).toMatchObject({ state: 'FAILING', observed: 1, samples: 5 });
+    const status = statusOf(disagreement, evidenceOf({ compared: 29, disagreed: 1 }), true);
+    expect(status).toMatchObject({ state: 'NO_DATA', samples: 29, alwaysValidP: null });
     expect(status.explanation).toMatch(/Nothing can be said before there are 1 more mirrored request\.$/);
   });
 
