@@ -25,7 +25,8 @@ let versions: Awaited<
 const loads: { stop(): Promise<unknown> }[] = [];
 
 beforeAll(async () => {
-  stack = await startStack();
+  // Two workers, so that both look at each rollout.
+  stack = await startStack({ workers: 2 });
   versions = await registerVersions(stack, 'cancer', ['v2', 'v3', 'v4-wrong', 'v6-nan', 'v7-signature']);
 });
 afterAll(async () => {
