@@ -6,22 +6,18 @@ import {
   stepStates,
   type RolloutStep,
 } from '#src/platform/database.types.ts';
-import { listAgreements, type Agreement } from '#src/rollout/agreement.ts';
-import { predictionOf } from '#src/prediction/logged.ts';
-import { parsePredictionId } from '#src/prediction/prediction-id.ts';
 import { getRollout, listRollouts, resolveRollout, type Rollout } from '#src/rollout/rollout.ts';
 import { hasEnded, verbsOf } from '#src/rollout/rollout.state.ts';
 import { machineOf } from '#src/rollout/machine.ts';
 import { ActorType } from './actor.ts';
 import { AliasType } from './alias.ts';
-import { ArmType } from './arm.ts';
 import { builder } from './builder.ts';
 import { connectionOf, pageArgs, pageCost } from './connection.ts';
 import { DeploymentType } from './deployment.ts';
 import { described } from './described.ts';
 import { GateStatusType } from './gate.ts';
 import { refOf } from './global-id.ts';
-import { PredictionType, ProvenanceType } from './logged-prediction.ts';
+import { ProvenanceType } from './logged-prediction.ts';
 import { VersionType } from './version.ts';
 import { watched } from './watch.ts';
 
@@ -173,65 +169,6 @@ const RolloutConnection = builder.connectionObject(
   { name: 'RolloutEdge', description: 'A rollout in a page.' },
 );
 
-const TimeRangeInput = builder.inputType('TimeRange', {
-  description: 'A time.',
-  fields: (t) => ({
-    from: t.field({ type: 'DateTime', required: true, description: 'Its beginning.' }),
-    to: t.field({ type: 'DateTime', required: true, description: 'Its end, later.' }),
-  }),
-});
-
-const AgreementType = builder.objectRef<Agreement>('ArmAgreement').implement({
-  description: 'How often a candidate answered as the stable arm did, on the same requests.',
-  fields: (t) => ({
-    rollout: t.field({
-      type: RolloutType,
-      description: 'The rollout that it was the candidate of.',
-      resolve: async ({ rolloutId }, _args, { loaders }) => (await loaders.rollout.load(rolloutId))!,
-    }),
-    candidate: t.field({
-      type: ArmType,
-      description: 'The arm that the copies went to; one that is out of service too.',
-      resolve: async ({ candidateArmId }, _args, { loaders }) => (await loaders.arm.load(candidateArmId))!,
-    }),
-    requests: t.expose('requests', { type: 'BigInt', description: 'Requests whose answers were compared.' }),
-    disagreements: t.expose('disagreements', {
-      type: 'BigInt',
-      description: 'Those that it answered otherwise.',
-    }),
-    dropped: t.expose('dropped', {
-      type: 'BigInt',
-      description: 'Copies that were not made, or given up, so that no caller waits.',
-    }),
-    rate: t.exposeFloat('rate', {
-      nullable: true,
-      description: '`disagreements` over `requests`; null without any.',
-    }),
-    interval95: t.field({
-      type: ['Float'],
-      nullable: true,
-      description: 'Within which the rate lies with 95 % confidence (Wilson), looked at once.',
-      resolve: ({ interval95 }) => interval95 && [...interval95],
-    }),
-    examples: t.field({
-      type: [PredictionType],
-      description:
-        'Predictions of the stable arm with which it disagreed, 20 at most; those that are no longer in the log are left out.',
-      resolve: async ({ examples }, _args, { loaders }) => {
-        const found = await Promise.all(
-          examples.map(async (example) => {
-            const { requestId, row } = parsePredictionId(example) ?? {};
-            const request =
-              requestId === undefined ? undefined : await loaders.predictionRequest.load(requestId);
-            return request && row! < request.rows ? [predictionOf(request, row!)] : [];
-          }),
-        );
-        return found.flat();
-      },
-    }),
-  }),
-});
-
 builder.objectFields(DeploymentType, (t) => ({
   rollout: t.field({
     type: RolloutType,
@@ -261,20 +198,6 @@ builder.objectFields(DeploymentType, (t) => ({
   defaultStrategy: t.expose('defaultStrategy', {
     type: RolloutStrategyEnum,
     description: 'The strategy of rollouts for which none is named.',
-  }),
-  agreement: t.field({
-    type: [AgreementType],
-    description:
-      "How the candidates of its rollouts answered the stable arm's requests, newest rollout first, 20 at most.",
-    args: {
-      range: t.arg({
-        type: TimeRangeInput,
-        required: true,
-        description: 'When, to the minute; 31 days at most.',
-      }),
-    },
-    complexity: { field: 5, multiplier: 20 },
-    resolve: (deployment, { range }, { platform }) => listAgreements(platform, deployment.id, range),
   }),
 }));
 

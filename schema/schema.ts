@@ -24,6 +24,7 @@ import './prediction.ts';
 import './logged-prediction.ts';
 import './gate.ts';
 import './rollout.ts';
+import './agreement.ts';
 import './rollout-mutations.ts';
 import './metric.ts';
 import './ledger.ts';
