@@ -77,6 +77,13 @@ export class World {
     return struck;
   }
 
+  /** Lets the candidate's replica stand still while it loads, until the function that is returned is called. */
+  async hold(id: string): Promise<() => void> {
+    const pid = await this.#candidate(id);
+    process.kill(pid, 'SIGSTOP');
+    return () => process.kill(pid, 'SIGCONT');
+  }
+
   /** The process of the candidate's only replica, as soon as there is one. */
   async #candidate(id: string): Promise<number> {
     const { candidateArmId, deploymentId } = await this.row(id);
