@@ -240,13 +240,15 @@ test('v7-signature is refused', async () => {
   await stopped(world.stack, id);
 });
 
-// Of 20 that are judged at a level of 5 %, five or more are taken back by chance in 3 of 1,000 runs.
+// At a level of 5 % more than a fifth of 20 are taken back by chance in 3 of 1,000 runs.
 test(
   'v2 against itself: false alarms',
   async () => {
     const ended = await canaries('v2 against itself', { version: 'same' }, 2 * REPEAT);
     expect(failed(ended)).toBe(0);
-    expect(states(ended).filter((state) => state !== 'SUCCEEDED').length).toBeLessThanOrEqual(4);
+    expect(states(ended).filter((state) => state !== 'SUCCEEDED').length).toBeLessThanOrEqual(
+      Math.ceil(ended.length / 5),
+    );
   },
   minutes(20),
 );
