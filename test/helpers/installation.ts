@@ -53,8 +53,9 @@ export class Installation {
   readonly dataDir: string;
   readonly apis: readonly Program[];
   readonly workers: readonly Program[];
+  /** Those that its programs use, which `env` may say. */
   readonly databaseUrl: string;
-  readonly redisUrl = inject('redisUrl');
+  readonly redisUrl: string;
   readonly redisPrefix: string;
   readonly artifactStore: string;
   /** What the api and the worker are started with, and commands on the same data may be. */
@@ -66,7 +67,8 @@ export class Installation {
     prepareDataFolder(this.dataDir);
     const name = `test-${randomBytes(6).toString('hex')}`;
     this.#database = name.replace('-', '_');
-    this.databaseUrl = withDatabase(inject('databaseUrl'), this.#database);
+    this.databaseUrl = env['DATABASE_URL'] ?? withDatabase(inject('databaseUrl'), this.#database);
+    this.redisUrl = env['REDIS_URL'] ?? inject('redisUrl');
     this.redisPrefix = name;
     this.artifactStore = join(this.dataDir, 'artifacts');
     const { PATH, HOME, TMPDIR } = process.env;

@@ -1,7 +1,7 @@
 /** Rollouts under traffic, watched as a person would. */
 import { readFileSync } from 'node:fs';
 import { drawRow, type NumberRow } from '#src/local/traffic-data.ts';
-import { SteadyLoad } from '#test/fault/full/steady-load.ts';
+import { SteadyLoad, type Answer } from '#test/fault/full/steady-load.ts';
 import { breastCancerColumns, breastCancerSignature, fixtureFile } from '#test/helpers/models.ts';
 import { done } from '#test/helpers/registry.ts';
 import { PROJECT, type Stack } from '#test/helpers/stack.ts';
@@ -94,7 +94,18 @@ export function patients(count = 200): object[] {
 }
 
 /** Traffic for a deployment of `breast-cancer`, by the clock, over the Open Inference Protocol. */
-export function traffic(stack: Stack, deployment: string, perSecond: number): SteadyLoad {
+export function traffic(
+  stack: Stack,
+  deployment: string,
+  perSecond: number,
+  onAnswer?: (answer: Answer) => void,
+): SteadyLoad {
   const origins = stack.apis.map(({ url }) => url);
-  return new SteadyLoad(origins, `/v2/models/${PROJECT}/${deployment}/infer`, patients(), perSecond);
+  return new SteadyLoad(
+    origins,
+    `/v2/models/${PROJECT}/${deployment}/infer`,
+    patients(),
+    perSecond,
+    onAnswer,
+  );
 }

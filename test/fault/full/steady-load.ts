@@ -12,12 +12,22 @@ export interface Totals {
   readonly seconds: number;
 }
 
+/** How one request ended. */
+export interface Answer {
+  readonly origin: string;
+  /** HTTP status, or the code of an error without one. */
+  readonly outcome: string;
+  /** Empty where none came. */
+  readonly body: string;
+}
+
 export class SteadyLoad {
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 512 });
   readonly #origins: readonly URL[];
   readonly #path: string;
   readonly #bodies: readonly string[];
   readonly #perSecond: number;
+  readonly #onAnswer: ((answer: Answer) => void) | undefined;
   readonly #began = performance.now();
   readonly #timer: NodeJS.Timeout;
   readonly #outcomes: Record<string, number> = {};
@@ -26,12 +36,22 @@ export class SteadyLoad {
   readonly #waiting = new Set<() => void>();
   #sent = 0;
 
-  /** @param origins of apis, which take turns, as bodies do. */
-  constructor(origins: readonly string[], path: string, body: object | readonly object[], perSecond: number) {
+  /**
+   * @param origins of apis, which take turns, as bodies do.
+   * @param onAnswer told of each request as it ends.
+   */
+  constructor(
+    origins: readonly string[],
+    path: string,
+    body: object | readonly object[],
+    perSecond: number,
+    onAnswer?: (answer: Answer) => void,
+  ) {
     this.#origins = origins.map((origin) => new URL(origin));
     this.#path = path;
     this.#bodies = [body].flat().map((each) => JSON.stringify(each));
     this.#perSecond = perSecond;
+    this.#onAnswer = onAnswer;
     this.#timer = setInterval(() => this.#due(), 1);
   }
 
@@ -50,17 +70,20 @@ export class SteadyLoad {
     this.#outcomes[outcome] = (this.#outcomes[outcome] ?? 0) + 1;
   }
 
-  #ask({ hostname, port }: URL): Promise<string> {
+  #ask({ hostname, port, origin }: URL): Promise<string> {
     return new Promise((resolve) => {
       const from = performance.now();
+      const parts: string[] = [];
       const done = (outcome: string): void => {
         this.#latencies.push(performance.now() - from);
+        this.#onAnswer?.({ origin, outcome, body: parts.join('') });
         resolve(outcome);
       };
       const outgoing = request(
         { agent: this.#agent, hostname, port, path: this.#path, method: 'POST', headers },
         (answer) => {
-          answer.resume();
+          if (this.#onAnswer) answer.setEncoding('utf8').on('data', (part: string) => parts.push(part));
+          else answer.resume();
           answer.once('end', () => done(String(answer.statusCode)));
           answer.once('error', (error) => done((error as NodeJS.ErrnoException).code ?? error.message));
         },
