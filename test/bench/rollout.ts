@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { breastCancerSignature } from '#test/helpers/models.ts';
 import { postForm } from '#test/helpers/client.ts';
-import { patients } from '#test/rollout/rolling.ts';
+import { patients } from '#test/rollout/patients.ts';
 import { type Duration, type Contender } from './compare.ts';
 import { create, deploy, models } from './deployed.ts';
 import { post } from './graphql.ts';

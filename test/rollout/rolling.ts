@@ -1,9 +1,8 @@
 /** Rollouts under traffic, watched as a person would. */
-import { readFileSync } from 'node:fs';
-import { drawRow, type NumberRow } from '#src/local/traffic-data.ts';
 import { SteadyLoad, type Answer } from '#test/fault/full/steady-load.ts';
-import { breastCancerColumns, breastCancerSignature, fixtureFile } from '#test/helpers/models.ts';
+import { breastCancerSignature, fixtureFile } from '#test/helpers/models.ts';
 import { done } from '#test/helpers/registry.ts';
+import { patients } from './patients.ts';
 import { PROJECT, type Stack } from '#test/helpers/stack.ts';
 
 export interface Rolling {
@@ -77,20 +76,6 @@ export async function registerVersions<K extends string>(
     ]);
   }
   return Object.fromEntries(ids) as Record<K, string>;
-}
-
-const demo = new URL('../../src/local/demo/breast-cancer-rows.json', import.meta.url);
-
-/** Requests as the demo's patients would make them, always the same ones. */
-export function patients(count = 200): object[] {
-  const rows = JSON.parse(readFileSync(demo, 'utf8')) as NumberRow[];
-  let seed = 1;
-  const random = (): number => (seed = (seed * 48_271) % 2_147_483_647) / 2_147_483_647;
-  return Array.from({ length: count }, () => {
-    const row = drawRow(rows, 'usual', random);
-    const data = breastCancerColumns.map((column) => row[column]);
-    return { inputs: [{ name: 'input', shape: [1, data.length], datatype: 'FP32', data }] };
-  });
 }
 
 /** Traffic for a deployment of `breast-cancer`, by the clock, over the Open Inference Protocol. */
