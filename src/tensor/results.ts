@@ -32,7 +32,7 @@ class Answer {
   /** Probabilities per row; 1 is that of the positive class alone. */
   readonly width: number;
   readonly value: NumberReader | null;
-  readonly readers: ((at: number) => JsonElement)[];
+  #readers: ((at: number) => JsonElement)[] | null = null;
 
   constructor(signature: Signature, outputs: readonly NamedTensor[], rows: number) {
     const named = (name: string | null) =>
@@ -46,7 +46,11 @@ class Answer {
     this.probability = probabilities === undefined ? null : numberReader(probabilities);
     this.width = probabilities === undefined ? 0 : rowSize(probabilities.shape);
     this.value = value !== undefined && rowSize(value.shape) === 1 ? numberReader(value) : null;
-    this.readers = outputs.map(jsonReader);
+  }
+
+  /** Of each output; made when they are asked for, because a label needs only its own. */
+  get readers(): ((at: number) => JsonElement)[] {
+    return (this.#readers ??= this.outputs.map(jsonReader));
   }
 }
 

@@ -142,12 +142,12 @@ describe('when', () => {
     await settled();
     expect(asked).toHaveBeenCalledTimes(2);
   });
-  test('eight do not wait for more', async () => {
+  test('sixteen do not wait for more', async () => {
     const { offer, asked } = setUp({});
-    for (let request = 0; request < 8; request++) offer();
+    for (let request = 0; request < 16; request++) offer();
     expect(asked).not.toHaveBeenCalled();
     await vi.advanceTimersByTimeAsync(0);
-    expect(asked).toHaveBeenCalledTimes(8);
+    expect(asked).toHaveBeenCalledTimes(16);
     await settled();
   });
 });
@@ -225,19 +225,19 @@ describe('which requests', () => {
     expect([asked.mock.calls.length, verdicts]).toEqual([0, []]);
   });
 
-  test('sixteen at a time; the others are dropped, and the places come free', async () => {
+  test('thirty-two at a time; the others are dropped, and the places come free', async () => {
     const waiting: (() => void)[] = [];
     const { offer, asked, verdicts } = setUp({
       infer: () => new Promise((resolve) => waiting.push(() => resolve(inferred(valued(1))))),
     });
-    for (let request = 0; request < 20; request++) offer();
+    for (let request = 0; request < 36; request++) offer();
     await settled();
-    expect([asked.mock.calls.length, verdicts.length]).toEqual([16, 4]);
+    expect([asked.mock.calls.length, verdicts.length]).toEqual([32, 4]);
     waiting.splice(0, 3).forEach((end) => end());
     await settled();
     for (let request = 0; request < 5; request++) offer();
     await settled();
-    expect(asked).toHaveBeenCalledTimes(19);
+    expect(asked).toHaveBeenCalledTimes(35);
     waiting.forEach((end) => end());
     await settled();
     expect(verdicts.filter(([verdict]) => verdict === 'dropped')).toHaveLength(6);
