@@ -27,7 +27,10 @@ export interface RollOut {
   readonly invalidOutputs?: 'FAIL' | 'RETURN';
 }
 
-/** Deploys two arms, the second of which is the candidate of a rollout that bakes before anybody can predict. */
+/**
+ * Deploys two arms, the second of which is the candidate of a rollout that bakes before anybody can predict. No worker
+ * moves it on: it was last looked at in a time that is still to come.
+ */
 export async function rollOut(stack: Stack, options: RollOut): Promise<RolledOut> {
   const { name, stable, candidate, weight, role = 'CANDIDATE', mirrorShare = 0, step = 0 } = options;
   const id = await createDeployment(stack, {
@@ -50,10 +53,10 @@ export async function rollOut(stack: Stack, options: RollOut): Promise<RolledOut
     sql`insert into rollout
       (id, deployment_id, project_id, strategy, state, from_version_id, to_version_id, stable_arm_id, candidate_arm_id,
        weights_before, steps, step, gates, gate_statuses, mirror_share, timeout_seconds, started_at, since, deadline,
-       evidence, by_name, by_kind)
+       evidence, by_name, by_kind, looked_at)
     select ${rolloutId}, d.id, d.project_id, ${role === 'SHADOW' ? 'SHADOW' : 'CANARY'}, 'BAKING', s.version_id,
       c.version_id, s.id, c.id, '[]', '[]', ${step}, '[{"metric": "DISAGREEMENT_RATE", "tolerance": null}]', '[]',
-      ${mirrorShare}, 600, '2026-11-01T10:00:00Z', now(), now() + interval '1 hour', '{}', 'olga', 'TOKEN'
+      ${mirrorShare}, 600, '2026-11-01T10:00:00Z', now(), now() + interval '1 hour', '{}', 'olga', 'TOKEN', '2100-01-01'
     from deployment d, arm s, arm c
     where d.name = ${name} and s.id = ${armId('stable')} and c.id = ${armId('candidate')}`,
   );
