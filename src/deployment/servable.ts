@@ -45,6 +45,9 @@ export function checkServable(version: VersionRow, path: readonly (string | numb
   }
 }
 
+/** Reasons that are told; a model may have a thousand columns. */
+const MOST_TOLD = 5;
+
 /**
  * Callers cannot know which version answers them: what the one takes, the other must.
  * @throws ValidationError at `path` with the reasons.
@@ -59,7 +62,9 @@ export function checkCompatible(
   const { compatible, reasons } = compareSignatures(from, to);
   if (compatible) return;
   const hint = 'Query Project.diff tells all differences. Deploy it under a name of its own.';
-  throw ValidationError.of(path, expected, reasons.join(' '), { hint });
+  const more = reasons.length - MOST_TOLD;
+  const found = [...reasons.slice(0, MOST_TOLD), ...(more > 0 ? [`And ${more} more.`] : [])].join(' ');
+  throw ValidationError.of(path, expected, found, { hint });
 }
 
 /** Keeps a version from being archived or deleted until the transaction ends. @throws NotFoundError, ConflictError */
