@@ -43,10 +43,15 @@ function send(
   body?: Buffer | string,
 ): Promise<Sent> {
   const { promise, resolve, reject } = Promise.withResolvers<Sent>();
+  let isAnswered = false;
   const outgoing = request(new URL(path, stack.api.url), { method, agent: false, headers }, (answer) => {
+    isAnswered = true;
     text(answer).then(() => resolve({ status: answer.statusCode ?? 0, headers: answer.headers }), reject);
   });
-  outgoing.on('error', reject);
+  // What is still on its way when the answer is there may meet a connection that is closed.
+  outgoing.on('error', (error) => {
+    if (!isAnswered) reject(error);
+  });
   outgoing.end(body);
   return promise;
 }
