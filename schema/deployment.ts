@@ -5,6 +5,7 @@ import {
   type Deployment,
   type DeploymentSnapshot,
 } from '#src/deployment/deployment.ts';
+import { stableOf } from '#src/deployment/deployment.state.ts';
 import { changesOf } from '#src/events.ts';
 import { deploymentStates, invalidOutputPolicies } from '#src/platform/database.types.ts';
 import { NotReadyError } from '#src/platform/errors.ts';
@@ -169,7 +170,7 @@ builder.node(DeploymentType, {
       description: 'What it takes and answers: the signature of the stable version.',
       resolve: async (deployment, _args, { loaders }) => {
         const arms = await loaders.arms.load(deployment.id);
-        const stable = arms.find((arm) => arm.role === 'STABLE') ?? arms[0];
+        const stable = stableOf(arms);
         const version = stable && (await loaders.version.load(stable.versionId));
         if (!version?.signature) throw new NotReadyError('The deployment has no version that is READY.');
         return version.signature;

@@ -46,7 +46,7 @@ export async function updateDeployment(
       changed = await setLogging(tx, deployment.id, loggingColumns(to));
       changes['logging'] = { from, to };
     }
-    if (defaultStrategy) {
+    if (defaultStrategy && defaultStrategy !== before.defaultStrategy) {
       changed = await setRollouts(tx, deployment.id, { defaultStrategy });
       changes['defaultStrategy'] = { from: before.defaultStrategy, to: defaultStrategy };
     }
@@ -54,6 +54,7 @@ export async function updateDeployment(
       changed = await setRollouts(tx, deployment.id, { followsAliasId: following, followedAt: null });
       changes['follows'] = { from: before.followsAliasId, to: following };
     }
+    if (Object.keys(changes).length === 0) return before;
     const event = await deploymentEvent(tx, 'DEPLOYMENT_UPDATED', changed);
     await append({ ...event, data: { ...event.data, ...changes } });
     return changed;

@@ -94,25 +94,28 @@ function scaled(by: string, data: Data): string {
   return `${by} scaled ${thing('deployment', data)}${count}${served(data).replace(' with', ' of')}`;
 }
 
+/** What an event tells of its rollout, beside the deployment. */
+function rolloutOf(data: Data): Data {
+  const about = data['rollout'];
+  return typeof about === 'object' && about !== null ? (about as Data) : {};
+}
+
 /** `the rollout of scoring to version 3` */
 function rollout(data: Data): string {
   const name = told(data, 'name');
   const on = name === undefined ? '' : ` of ${name}`;
-  const about = typeof data['rollout'] === 'object' ? (data['rollout'] as Data | null) : null;
-  const number = about === null ? undefined : told(about, 'number');
+  const number = told(rolloutOf(data), 'number');
   return `the rollout${on}${number === undefined ? '' : ` to version ${number}`}`;
 }
 
 /** A rollout's own reason, not the deployment's. */
 function why(data: Data): string {
-  const about = typeof data['rollout'] === 'object' ? (data['rollout'] as Data | null) : null;
-  return about === null ? '' : because(about);
+  return because(rolloutOf(data));
 }
 
 /** `The rollout of scoring to version 3 has 25 % of the traffic` */
 function shifted(data: Data): string {
-  const about = typeof data['rollout'] === 'object' ? (data['rollout'] as Data | null) : null;
-  const weight = about?.['weight'];
+  const { weight } = rolloutOf(data);
   const share =
     typeof weight === 'number' ? ` has ${Number((weight * 100).toFixed(2))} % of the traffic` : ' moves on';
   return `${atStart(rollout(data))}${share}`;

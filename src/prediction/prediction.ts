@@ -247,16 +247,20 @@ export class Predictor {
   }
 
   /** Of the time that there is, what an arm may take: a candidate leaves some to the stable arm, where there is enough. */
-  #share({ route, place }: Request, arm: ArmRoute, timeoutMs: number): number {
-    const leaves = place !== null && isJudged(route, arm) && timeoutMs >= 4 * SPARE_MS;
+  #share(request: Request, arm: ArmRoute, timeoutMs: number): number {
+    const leaves = timeoutMs >= 4 * SPARE_MS && this.#isReplaced(request, arm);
     return leaves ? timeoutMs - SPARE_MS : timeoutMs;
   }
 
   /** Whether an arm's invalid outputs are answered as they are: a candidate's are not where somebody else can answer. */
-  #returnsInvalid({ route, place, tried }: Request, arm: ArmRoute): boolean {
-    if (route.invalidOutputs === 'FAIL') return false;
-    if (place === null || !isJudged(route, arm)) return true;
-    return armInstead(route, place, { replicas: tried, armId: arm.id }) === undefined;
+  #returnsInvalid(request: Request, arm: ArmRoute): boolean {
+    return request.route.invalidOutputs === 'RETURN' && !this.#isReplaced(request, arm);
+  }
+
+  /** Whether an arm is a candidate in whose place somebody else can answer. */
+  #isReplaced({ route, place, tried }: Request, arm: ArmRoute): boolean {
+    if (place === null || !isJudged(route, arm)) return false;
+    return armInstead(route, place, { replicas: tried, armId: arm.id }) !== undefined;
   }
 
   /**
