@@ -23,6 +23,7 @@ import {
 } from '#src/upload/upload.ts';
 import { UPLOADS } from './paths.ts';
 import { bodyOf, statusOf, unexpected } from './refusal.ts';
+import { cutOff } from './request.ts';
 
 /** A request that is being answered. */
 interface Asked {
@@ -205,7 +206,28 @@ export function uploads(
   });
   return (req, res, viewer) => {
     prepare(req);
+    stayOpen(req, res);
     return asking.run({ viewer, req }, () => server.handle(req, res));
+  };
+}
+
+/**
+ * Lets a client that is still sending read why it is refused: behind an answer that says `connection: close` node closes
+ * the line at once, and what is sent after that resets it before the answer is read.
+ */
+function stayOpen(req: IncomingMessage, res: ServerResponse): void {
+  const writeHead = res.writeHead.bind(res) as (...args: unknown[]) => ServerResponse;
+  res.writeHead = (...args: unknown[]): ServerResponse => {
+    if (!req.complete) {
+      res.shouldKeepAlive = true;
+      const headers = args.at(-1);
+      if (Array.isArray(headers))
+        args[args.length - 1] = headers.filter(
+          (_text, index) => String(headers[index - (index % 2)]).toLowerCase() !== 'connection',
+        );
+      res.once('finish', () => cutOff(req));
+    }
+    return writeHead(...args);
   };
 }
 
