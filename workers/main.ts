@@ -61,7 +61,6 @@ async function main(config: Config): Promise<void> {
   };
   schedule();
   const timer = setInterval(schedule, RESCHEDULE_MS);
-  logger.info({ worker: id, host: config.HOST_ID }, 'worker started');
 
   let stopping = false;
   const stop = async (): Promise<void> => {
@@ -81,6 +80,7 @@ async function main(config: Config): Promise<void> {
   process.on('unhandledRejection', (error) => logger.error({ err: error }, 'unhandled rejection'));
   process.on('SIGTERM', () => void stop());
   process.on('SIGINT', () => void stop());
+  logger.info({ worker: id, host: config.HOST_ID }, 'worker started');
 }
 
 try {

@@ -116,7 +116,7 @@ export class Replica implements Served {
     const batcher = new Batcher(run, launch.batching);
     this.#batcher = batcher;
     if (this.#state === 'LOADING') this.#state = 'WARMING';
-    this.#learnt = await warmUp(run, launch.signature);
+    this.#learnt = await warmUp(run, launch.signature, launch.threads);
     batcher.sharedRows = this.#learnt.sharedRows;
     this.#warmUpMs = performance.now() - loadedAt;
     if (this.#state === 'WARMING') this.#state = 'READY';
