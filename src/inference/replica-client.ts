@@ -1,15 +1,16 @@
 /**
- * Calls one replica. What one turn of the event loop brings for it travels in one HTTP exchange: rows of different
- * calls one below the other, the answer taken apart again. Each call keeps its own errors, deadline and abort.
+ * Calls one replica. What one turn of the event loop brings for it travels in one exchange: rows of different calls one
+ * below the other, the answer taken apart again. Each call keeps its own errors, deadline and abort.
  */
 import { sharedRows, unstack } from '../tensor/batch.ts';
 import type { NamedTensor } from '../tensor/tensor.ts';
 import type { Answer, Exchange } from './exchange.ts';
+import { sendSoon, type Sender } from './gather.ts';
 import { decodeResponse, headerLengthOf } from './protocol.decode.ts';
 import { encodeRequest, type Encoded } from './protocol.ts';
 import { errorOf, ReplicaConnection, type ReplicaAddress } from './replica-connection.ts';
 import { ReplicaFailed, ReplicaTimeout, ReplicaUnreachable } from './replica-errors.ts';
-import { parseTiming, TIMING_HEADER, type ReplicaStatus, type Timing } from './replica-status.ts';
+import type { ReplicaStatus, Timing } from './replica-status.ts';
 import { RequestLayouts, type RequestLayout } from './request-layout.ts';
 
 /** As much of an AbortSignal as a call uses; one that is lighter than an EventTarget may stand in for it. */
@@ -78,6 +79,7 @@ export class ReplicaClient {
   readonly #underWay = new Set<Call>();
   #exchanges = 0;
   #isScheduled = false;
+  readonly #sender: Sender = { shareable: () => this.#shareable(), send: () => this.#sendWaiting() };
   /** Rows of different calls that the replica wants in one exchange, learnt from its answers. */
   #sharedRows = 0;
   #closed: { readonly resolve: () => void; readonly promise: Promise<void> } | null = null;
@@ -180,12 +182,21 @@ export class ReplicaClient {
   #schedule(): void {
     if (this.#isScheduled) return;
     this.#isScheduled = true;
-    // After the poll phase: by then everything that this turn brought has called.
-    setImmediate(() => {
-      this.#isScheduled = false;
-      while (this.#exchanges < MOST_EXCHANGES && this.#waiting.length > 0) this.#send(this.#take());
-      this.#closeIfIdle();
-    });
+    sendSoon(this.#sender);
+  }
+
+  /** Where rows are not to be run together, nothing is gained by waiting for others. */
+  #shareable(): number {
+    if (this.#sharedRows <= 1) return 0;
+    let count = 0;
+    for (const { layout, rows } of this.#waiting) if (layout !== null && rows <= MOST_ROWS_SHARED) count++;
+    return count;
+  }
+
+  #sendWaiting(): void {
+    this.#isScheduled = false;
+    while (this.#exchanges < MOST_EXCHANGES && this.#waiting.length > 0) this.#send(this.#take());
+    this.#closeIfIdle();
   }
 
   /** The oldest call and those that can travel with it. */
@@ -320,9 +331,9 @@ export class ReplicaClient {
 function readAnswer(answer: Answer) {
   if (answer.status !== 200) throw errorOf(answer);
   try {
-    const length = headerLengthOf(answer.headers['inference-header-content-length']);
-    const { outputs } = decodeResponse(answer.body, length);
-    return { outputs, timing: parseTiming(answer.headers[TIMING_HEADER]) };
+    const told = answer.headerLength;
+    const length = typeof told === 'number' ? told : headerLengthOf(told);
+    return { outputs: decodeResponse(answer.body, length).outputs, timing: answer.timing };
   } catch (cause) {
     const message = `The replica's answer cannot be read: ${(cause as Error).message}`;
     throw new ReplicaFailed(answer.status, message, { cause });

@@ -1,8 +1,11 @@
-/** HTTP to one replica: how it is reached, and what its refusals mean. */
+/** The ways to one replica, HTTP and, to our own, a channel beside it; and what its refusals mean. */
 import { Pool, type Dispatcher } from 'undici';
 import { foreignText } from '../text/foreign.ts';
-import { Exchange, type Answer, type Done } from './exchange.ts';
+import { MOST_CHANNEL_BYTES } from './channel-frame.ts';
+import type { Answer, Done, Exchange } from './exchange.ts';
+import { HttpExchange } from './http-exchange.ts';
 import type { Encoded } from './protocol.ts';
+import { ReplicaChannel } from './replica-channel.ts';
 import { ReplicaFailed, ReplicaRejected, ReplicaUnreachable, type ReplicaError } from './replica-errors.ts';
 
 export interface ReplicaAddress {
@@ -28,6 +31,8 @@ const MOST_TOLD = 2_000;
 
 export class ReplicaConnection {
   readonly #pool: Pool;
+  /** null towards a server of somebody else's. */
+  readonly #channel: ReplicaChannel | null;
   readonly #inferPath: string;
   readonly #maxAnswerBytes: number | null;
   readonly #authorization: readonly string[];
@@ -50,9 +55,12 @@ export class ReplicaConnection {
     const own = `/v2/models/${encodeURIComponent(modelName)}/versions/${versionNumber}/infer`;
     this.#inferPath = url === null || isOurs ? own : `${url.pathname}/infer`;
     this.#authorization = token === undefined || token === null ? [] : ['authorization', `Bearer ${token}`];
+    this.#channel = isOurs ? channelTo(socketPath, url, token ?? null) : null;
   }
 
   infer({ body, headerLength, tail }: Encoded, done: Done): Exchange {
+    const isShort = headerLength !== null && tail === undefined && body.length <= MOST_CHANNEL_BYTES;
+    if (isShort && this.#channel?.isOpen() === true) return this.#channel.infer(headerLength, body, done);
     const type = headerLength === null ? 'application/json' : 'application/octet-stream';
     const headers = [...this.#authorization, 'content-type', type];
     if (headerLength !== null) headers.push('inference-header-content-length', String(headerLength));
@@ -67,7 +75,7 @@ export class ReplicaConnection {
   }
 
   #post(path: string, headers: string[], body: Buffer | readonly Uint8Array[] | null, done: Done): Exchange {
-    const exchange = new Exchange(done);
+    const exchange = new HttpExchange(done);
     // undici writes any iterable piece by piece; its types know of fewer.
     const options = { path, method: 'POST', headers, body, blocking: false };
     this.#pool.dispatch(options as Dispatcher.DispatchOptions, exchange);
@@ -85,14 +93,22 @@ export class ReplicaConnection {
     return new ReplicaUnreachable(message, isSent, { cause });
   }
 
-  /** Resolves when what is under way is over. */
+  /** Resolves when what is under way over HTTP is over. */
   close(): Promise<void> {
+    this.#channel?.close();
     return this.#pool.close();
   }
 }
 
+function channelTo(socketPath: string | null, url: URL | null, token: string | null): ReplicaChannel {
+  const headers: Record<string, string> = token === null ? {} : { authorization: `Bearer ${token}` };
+  if (socketPath !== null || url === null) return new ReplicaChannel({ path: socketPath ?? '' }, headers);
+  const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
+  return new ReplicaChannel({ host, port: Number(url.port) || 80 }, headers);
+}
+
 /** The error of an answer other than 200. Of a body that is not the protocol's nothing is told: it is not for callers. */
-export function errorOf({ status, body }: Answer): ReplicaError {
+export function errorOf({ status, body }: Pick<Answer, 'status' | 'body'>): ReplicaError {
   const message = toldBy(body) ?? `It answers ${status}, and does not say why.`;
   if (status === 503) return new ReplicaUnreachable(message, false);
   return status < 500 ? new ReplicaRejected(status, message) : new ReplicaFailed(status, message);

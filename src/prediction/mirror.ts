@@ -40,15 +40,15 @@ export interface Answered {
 }
 
 /** Mirrored requests that wait or are under way, of one deployment. */
-const MOST_AT_ONCE = 32;
+const MOST_AT_ONCE = 64;
 /** Of work that lies ahead at a candidate, which has callers of its own: behind more of it nothing is mirrored. */
 const MOST_WAIT_MS = 20;
 /**
  * Nobody waits for them, so they wait for each other: what is sent together travels in one exchange, which costs the api
  * and the replica a part of what as many would.
  */
-const GATHER_MS = 20;
-const TOGETHER = 16;
+const GATHER_MS = 60;
+const TOGETHER = 48;
 
 type MirrorRecorder = Pick<Recorder, 'enter' | 'leave' | 'mirrored' | 'record'>;
 type MirrorConfig = Pick<Config, 'MAX_ROWS' | 'OVERLOAD_WAIT_MS' | 'PREDICT_TIMEOUT_MS'>;

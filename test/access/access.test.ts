@@ -321,5 +321,6 @@ describe('tokens', () => {
 test('what was logged meanwhile holds no secret and no input', () => {
   const logs = [stack.api, stack.worker].map((program) => program.written()).join('');
   expect(logs.length).toBeGreaterThan(1000);
-  for (const secret of [ADMIN, ...Object.values(secrets), 'mdl_', String(INPUT)]) expect(logs).not.toContain(secret);
+  for (const secret of [ADMIN, ...Object.values(secrets), 'mdl_', String(INPUT)])
+    expect(logs).not.toContain(secret);
 });

@@ -142,12 +142,12 @@ describe('when', () => {
     await settled();
     expect(asked).toHaveBeenCalledTimes(2);
   });
-  test('sixteen do not wait for more', async () => {
+  test('forty-eight do not wait for more', async () => {
     const { offer, asked } = setUp({});
-    for (let request = 0; request < 16; request++) offer();
+    for (let request = 0; request < 48; request++) offer();
     expect(asked).not.toHaveBeenCalled();
     await vi.advanceTimersByTimeAsync(0);
-    expect(asked).toHaveBeenCalledTimes(16);
+    expect(asked).toHaveBeenCalledTimes(48);
     await settled();
   });
 });
@@ -225,19 +225,19 @@ describe('which requests', () => {
     expect([asked.mock.calls.length, verdicts]).toEqual([0, []]);
   });
 
-  test('thirty-two at a time; the others are dropped, and the places come free', async () => {
+  test('sixty-four at a time; the others are dropped, and the places come free', async () => {
     const waiting: (() => void)[] = [];
     const { offer, asked, verdicts } = setUp({
       infer: () => new Promise((resolve) => waiting.push(() => resolve(inferred(valued(1))))),
     });
-    for (let request = 0; request < 36; request++) offer();
+    for (let request = 0; request < 68; request++) offer();
     await settled();
-    expect([asked.mock.calls.length, verdicts.length]).toEqual([32, 4]);
+    expect([asked.mock.calls.length, verdicts.length]).toEqual([64, 4]);
     waiting.splice(0, 3).forEach((end) => end());
     await settled();
     for (let request = 0; request < 5; request++) offer();
     await settled();
-    expect(asked).toHaveBeenCalledTimes(35);
+    expect(asked).toHaveBeenCalledTimes(67);
     waiting.forEach((end) => end());
     await settled();
     expect(verdicts.filter(([verdict]) => verdict === 'dropped')).toHaveLength(6);

@@ -14,9 +14,10 @@ import { loadSession } from '../../platform/onnx-runtime.ts';
 import { identify } from '../../platform/process-identity.ts';
 import type { NamedTensor } from '../../tensor/tensor.ts';
 import { Batcher, type Ran } from './batcher.ts';
+import type { Served } from './infer.ts';
 import type { Launch } from './launch.ts';
 import { runner } from './runner.ts';
-import { createReplicaServer, type Served } from './server.ts';
+import { createReplicaServer } from './server.ts';
 import { warmUp, type Learnt } from './warm-up.ts';
 
 /** Exit codes; those beyond 0 are of sysexits.h. */

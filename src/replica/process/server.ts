@@ -7,45 +7,14 @@ import {
   type Server,
   type ServerResponse,
 } from 'node:http';
-import { decodeRequest, headerLengthOf } from '../../inference/protocol.decode.ts';
-import { encodeResponse, type InferRequest } from '../../inference/protocol.ts';
-import { formatTiming, TIMING_HEADER, type ReplicaStatus } from '../../inference/replica-status.ts';
-import { ValidationError } from '../../platform/errors.ts';
+import { headerLengthOf } from '../../inference/protocol.decode.ts';
+import { formatTiming, TIMING_HEADER } from '../../inference/replica-status.ts';
 import type { TensorSpec } from '../../signature/signature.ts';
-import { parseTensors } from '../../tensor/parse.ts';
-import { Abandoned, type Ran } from './batcher.ts';
-import { BodyTooLarge, readBody } from './body.ts';
+import { Abandoned } from './batcher.ts';
+import { readBody } from './body.ts';
+import { takeChannels } from './channel.ts';
+import { checkAnswers, HttpError, inferBody, statusOf, type Inferred, type Served } from './infer.ts';
 import type { Launch } from './launch.ts';
-import type { NamedTensor } from '../../tensor/tensor.ts';
-
-/** What the server needs of the replica behind it. */
-export interface Served {
-  readonly launch: Launch;
-  readonly token: string | null;
-  /** Rows of several requests that are best run together; 0 or 1 when none are. */
-  readonly sharedRows: number;
-  readonly isReady: boolean;
-  /** Whether inference is taken. */
-  readonly answers: boolean;
-  status(): ReplicaStatus;
-  renewLease(): void;
-  drain(): void;
-  infer(inputs: readonly NamedTensor[], outputs: readonly string[], isAbandoned: () => boolean): Promise<Ran>;
-  /** Called around each inference request, answered or not. */
-  begin(): void;
-  end(): void;
-}
-
-/** An answer other than 200. */
-class HttpError extends Error {
-  override readonly name = 'HttpError';
-  readonly status: number;
-
-  constructor(status: number, message: string) {
-    super(message);
-    this.status = status;
-  }
-}
 
 const DEFAULT_MAX_BODY = 256 * 1024 * 1024;
 /** Bytes up to which an answer is copied to go out in one piece with its head. */
@@ -71,6 +40,7 @@ export function createReplicaServer(served: Served): Server {
     }
   });
   server.requestTimeout = 60_000;
+  takeChannels(server, served, (request) => expected === null || isAuthorized(request, expected));
   return server;
 }
 
@@ -97,54 +67,24 @@ function fail(response: ServerResponse, error: unknown): void {
   send(response, statusOf(error), { error: message });
 }
 
-function statusOf(error: unknown): number {
-  if (error instanceof HttpError) return error.status;
-  if (error instanceof ValidationError) return 400;
-  return error instanceof BodyTooLarge ? 413 : 500;
-}
-
 async function infer(served: Served, request: IncomingMessage, response: ServerResponse): Promise<void> {
   served.begin();
   response.once('close', () => served.end());
   try {
-    if (!served.answers) throw new HttpError(503, `The replica is ${served.status().state}.`);
+    checkAnswers(served);
     const body = await readBody(request, served.launch.maxBodyBytes ?? DEFAULT_MAX_BODY);
-    const asked = decodeRequest(body, headerLengthOf(request.headers['inference-header-content-length']));
-    const { signature } = served.launch;
-    const inputs = parseTensors(signature, asked.inputs, { maxRows: Infinity, root: ['inputs'] });
-    const ran = await served.infer(inputs, outputNames(served, asked), () => response.destroyed);
-    reply(served, asked, ran, response);
+    const headerLength = headerLengthOf(request.headers['inference-header-content-length']);
+    reply(await inferBody(served, body, headerLength, () => response.destroyed), response);
   } catch (error) {
     if (!(error instanceof Abandoned)) fail(response, error);
   }
 }
 
-function outputNames(served: Served, asked: InferRequest): readonly string[] {
-  const known = served.launch.signature.outputs;
-  if (asked.outputs === null || asked.outputs.length === 0) return known.map(({ name }) => name);
-  return asked.outputs.map(({ name }, index) => {
-    if (known.some((output) => output.name === name)) return name;
-    const names = known.map((output) => JSON.stringify(output.name)).join(', ');
-    throw ValidationError.of(['outputs', index, 'name'], `one of ${names}`, JSON.stringify(name));
-  });
-}
-
-function reply(served: Served, asked: InferRequest, ran: Ran, response: ServerResponse): void {
-  const { launch } = served;
-  const { body, headerLength } = encodeResponse(
-    {
-      modelName: launch.modelName,
-      modelVersion: String(launch.versionNumber),
-      id: asked.id,
-      parameters: {},
-      outputs: ran.outputs,
-    },
-    (name) => asked.outputs?.find((output) => output.name === name)?.binary ?? asked.binaryOutput,
-  );
+function reply({ encoded: { body, headerLength }, timing }: Inferred, response: ServerResponse): void {
   const headers: OutgoingHttpHeaders = {
     'content-type': headerLength === null ? 'application/json' : 'application/octet-stream',
     'content-length': body.length,
-    [TIMING_HEADER]: formatTiming(ran, served.sharedRows),
+    [TIMING_HEADER]: formatTiming(timing, timing.sharedRows),
   };
   if (headerLength !== null) headers['inference-header-content-length'] = headerLength;
   response.writeHead(200, headers);
