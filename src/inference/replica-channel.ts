@@ -10,15 +10,24 @@ import { abandoned, type Done, type Exchange } from './exchange.ts';
 /** How long one that could not be opened, or broke, is not tried again. */
 const AGAIN_MS = 1_000;
 const OPEN_TIMEOUT_MS = 5_000;
+/** Silence after which a connection that nobody has closed is not relied on until something comes again. */
+const SILENT_MS = 5_000;
+/** Bytes that the other side has not taken: behind more of them nothing else is sent. */
+const MOST_UNSENT = 8 * 1024 * 1024;
+/** Keeps what is between two hosts from forgetting the connection. */
+const KEEP_ALIVE_MS = 30_000;
+
+const connectionOptions = { keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS, noDelay: true };
 
 export class ReplicaChannel {
   readonly #where: NetConnectOpts;
   readonly #headers: Readonly<Record<string, string>>;
   readonly #underWay = new Map<number, Done>();
   #socket: WebSocket | null = null;
-  #isOpen = false;
   #isClosed = false;
   #againAt = 0;
+  /** Since when it has been asked and has said nothing. */
+  #silentSince: number | null = null;
   #lastId = 0;
   #cause: Error | null = null;
 
@@ -29,14 +38,25 @@ export class ReplicaChannel {
 
   /** Whether a request can go this way now; where not, it begins to open. */
   isOpen(): boolean {
-    if (this.#socket === null && !this.#isClosed && performance.now() >= this.#againAt) this.#open();
-    return this.#isOpen;
+    const socket = this.#socket;
+    const now = performance.now();
+    if (socket === null) {
+      if (!this.#isClosed && now >= this.#againAt) this.#open();
+      return false;
+    }
+    if (this.#silentSince !== null && now - this.#silentSince > SILENT_MS) {
+      // Those that gave up will hear nothing: whether it is dead shows when it is opened anew.
+      if (this.#underWay.size === 0) socket.terminate();
+      return false;
+    }
+    return socket.readyState === WebSocket.OPEN && socket.bufferedAmount <= MOST_UNSENT;
   }
 
   /** Only while it is open. `done` hears of an answer of any status, or that the channel broke. */
   infer(headerLength: number, body: Buffer, done: Done): Exchange {
     const id = (this.#lastId = (this.#lastId + 1) >>> 0);
     this.#underWay.set(id, done);
+    this.#silentSince ??= performance.now();
     this.#socket?.send(requestFrame(id, headerLength, body));
     return { isSent: true, abort: () => this.#abort(id) };
   }
@@ -49,7 +69,7 @@ export class ReplicaChannel {
 
   #open(): void {
     const socket = new WebSocket(`ws://replica${CHANNEL_PATH}`, {
-      createConnection: () => connect({ keepAlive: true, noDelay: true, ...this.#where }).unref(),
+      createConnection: () => connect({ ...connectionOptions, ...this.#where }).unref(),
       headers: this.#headers,
       handshakeTimeout: OPEN_TIMEOUT_MS,
       perMessageDeflate: false,
@@ -60,7 +80,7 @@ export class ReplicaChannel {
     });
     this.#socket = socket;
     this.#cause = null;
-    socket.on('open', () => (this.#isOpen = true));
+    this.#silentSince = null;
     socket.on('message', (message) => this.#take(socket, message as Buffer));
     socket.on('error', (error) => (this.#cause = error));
     socket.on('close', () => this.#lost());
@@ -76,6 +96,7 @@ export class ReplicaChannel {
     // Without one, nobody waits any more.
     const done = this.#underWay.get(frame.id);
     this.#underWay.delete(frame.id);
+    this.#silentSince = this.#underWay.size === 0 ? null : performance.now();
     done?.(null, frame.answer);
   }
 
@@ -83,13 +104,12 @@ export class ReplicaChannel {
     const done = this.#underWay.get(id);
     if (done === undefined) return;
     this.#underWay.delete(id);
-    if (this.#isOpen) this.#socket?.send(cancelFrame(id));
+    this.#socket?.send(cancelFrame(id));
     queueMicrotask(() => done(abandoned(), null));
   }
 
   #lost(): void {
     this.#socket = null;
-    this.#isOpen = false;
     this.#againAt = performance.now() + AGAIN_MS;
     const cause = this.#cause ?? Object.assign(new Error('other side closed'), { code: 'ECONNRESET' });
     const lost = [...this.#underWay.values()];

@@ -57,8 +57,9 @@ export function meanAboveP(
 ): number {
   const v = variance(a, b, options.start);
   if (v === 0 || b.mean - a.mean <= options.difference) return 1;
-  const ratio = Math.exp(logMixtureRatio(a, b, options));
-  return Math.min(1, 1 / (2 * ratio - Math.sqrt(v / (v + options.tau ** 2))));
+  // Of 1/Λ, as Λ itself is soon beyond any number.
+  const both = Math.exp(-logMixtureRatio(a, b, options));
+  return Math.min(1, both / (2 - both * Math.sqrt(v / (v + options.tau ** 2))));
 }
 
 /**

@@ -1,7 +1,7 @@
 /** Many requests under way on one connection to a replica: each keeps its answer, whatever becomes of the others. */
 import { once } from 'node:events';
 import { connect } from 'node:net';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { WebSocket } from 'ws';
 import { CHANNEL_PATH, readAnswerFrame, requestFrame } from '#src/inference/channel-frame.ts';
 import type { Answer } from '#src/inference/exchange.ts';
@@ -165,6 +165,25 @@ describe('the client of a replica', () => {
       expect(reason).toMatchObject({ mayHaveExecuted: true });
     }
     await expect(client.infer(rows(1))).rejects.toBeInstanceOf(ReplicaUnreachable);
+  });
+
+  test('one that has gone silent is not relied on, and opened anew', async () => {
+    const replica = await started('breast-cancer', 'v2');
+    const channel = await open(replica);
+    replica.child.kill('SIGSTOP');
+    const asked = ask(channel, rows(1));
+    const now = performance.now();
+    const clock = vi.spyOn(performance, 'now').mockImplementation(() => now + 6_000);
+    expect(channel.isOpen()).toBe(false);
+    asked.abort();
+    await expect(asked.answer).rejects.toThrow('Nobody waits');
+    expect(channel.isOpen()).toBe(false);
+    clock.mockRestore();
+    replica.child.kill('SIGCONT');
+    while (!channel.isOpen()) await replica.client.renewLease();
+    expect(read(await ask(channel, rows(1)).answer)).toHaveLength(2);
+    // Nothing is left of the one that gave up.
+    expect(await replica.client.renewLease()).toMatchObject({ inFlight: 0 });
   });
 
   test('drained: what is under way is answered', async () => {

@@ -32,12 +32,14 @@ export function takeChannels(
   });
   server.on('upgrade', (request, stream, head) => {
     stream.on('error', () => stream.destroy());
-    const refusal = isAllowed(request) ? '404 Not Found' : '401 Unauthorized';
-    if (request.url === CHANNEL_PATH && isAllowed(request))
-      sockets.handleUpgrade(request, stream, head, (socket) => void new Channel(served, socket, stream));
-    else stream.end(`HTTP/1.1 ${refusal}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
+    if (!isAllowed(request)) refuse(stream, '401 Unauthorized');
+    else if (request.url !== CHANNEL_PATH) refuse(stream, '404 Not Found');
+    else sockets.handleUpgrade(request, stream, head, (socket) => void new Channel(served, socket, stream));
   });
 }
+
+const refuse = (stream: Duplex, status: string): unknown =>
+  stream.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
 
 class Channel {
   readonly #served: Served;
