@@ -14,7 +14,7 @@ import type { Answer } from './exchange.ts';
 
 /** Where a replica takes channels. */
 export const CHANNEL_PATH = '/channel';
-/** Bytes of the longest body that is sent on one: what is longer would keep others waiting behind it. */
+/** Bytes of the longest request that is sent on one: what is longer would keep others waiting behind it. */
 export const MOST_CHANNEL_BYTES = 64 * 1024;
 
 const REQUEST_HEAD = 8;

@@ -1,13 +1,12 @@
 /**
  * When calls go out to their replicas: what comes at the same time travels together, because each exchange wakes a process
- * on either side, and that costs more than ten rows do. A lone call goes out at once; where several wait, the event loop
- * looks once or twice more for what has arrived meanwhile. Of all replicas together, as they share one event loop: those of
- * two arms then have half as many exchanges each, not as many.
+ * on either side, and that costs more than ten rows do. A lone call goes out at once; where several wait, for one replica or
+ * for many, the event loop looks once or twice more for what has arrived meanwhile.
  */
 export interface Sender {
   /** Calls that wait and may share an exchange. */
   shareable(): number;
-  /** Sends what waits. */
+  /** Sends what waits; never throws. */
   send(): void;
 }
 

@@ -17,7 +17,13 @@ const MOST_UNSENT = 8 * 1024 * 1024;
 /** Keeps what is between two hosts from forgetting the connection. */
 const KEEP_ALIVE_MS = 30_000;
 
-const connectionOptions = { keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS, noDelay: true };
+const connectionOptions = {
+  keepAlive: true,
+  keepAliveInitialDelay: KEEP_ALIVE_MS,
+  noDelay: true,
+  // Of silence until it is open; ws ends it then.
+  timeout: OPEN_TIMEOUT_MS,
+};
 
 export class ReplicaChannel {
   readonly #where: NetConnectOpts;
@@ -75,6 +81,7 @@ export class ReplicaChannel {
       perMessageDeflate: false,
       // An answer is as long as the model makes it.
       maxPayload: 0,
+      maxBufferedChunks: 0,
       // Masks protect proxies from what browsers are made to send. Here is neither, and one of zeros costs nothing.
       generateMask: () => undefined,
     });

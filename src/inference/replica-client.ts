@@ -1,6 +1,6 @@
 /**
- * Calls one replica. What one turn of the event loop brings for it travels in one exchange: rows of different calls one
- * below the other, the answer taken apart again. Each call keeps its own errors, deadline and abort.
+ * Calls one replica. What comes for it at the same time (see gather.ts) travels in one exchange: rows of different calls
+ * one below the other, the answer taken apart again. Each call keeps its own errors, deadline and abort.
  */
 import { sharedRows, unstack } from '../tensor/batch.ts';
 import type { NamedTensor } from '../tensor/tensor.ts';

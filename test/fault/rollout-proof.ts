@@ -43,7 +43,8 @@ function planFor(strikes: Strikes, isWrong: boolean): object {
       // While the candidate's only replica is started again, what the stable arm answers instead counts against it.
       gate('ERROR_RATE', killed ? 0.7 : 0.05, { against: 'STABLE_ARM', ...seen }),
       gate('INVALID_OUTPUT_RATE', 0.01, seen),
-      gate('DISAGREEMENT_RATE', 0.2, seen),
+      // All answers of a wrong one differ: against a low limit the first second would say so, and nothing could be struck.
+      gate('DISAGREEMENT_RATE', isWrong ? 0.9 : 0.2, seen),
       gate('OUTPUT_DRIFT', 0.3, seen),
     ],
   };

@@ -4,12 +4,10 @@ import type { Duplex } from 'node:stream';
 import { WebSocketServer, type WebSocket } from 'ws';
 import {
   answerHead,
-  CHANNEL_PATH,
   MOST_CHANNEL_BYTES,
   readRequestFrame,
   type RequestFrame,
 } from '../../inference/channel-frame.ts';
-import { Abandoned } from './batcher.ts';
 import { checkAnswers, inferBody, statusOf, type Served } from './infer.ts';
 
 /** What is longer is no request of an api's. */
@@ -17,12 +15,18 @@ const MOST_MESSAGE = 2 * MOST_CHANNEL_BYTES;
 /** Bytes up to which an answer is copied to go out in one piece with its head. */
 const SMALL = 4096;
 const PROTOCOL_ERROR = 1002;
+/**
+ * Requests that are not answered, and bytes of answers that the other side has not taken. Behind more of either nothing else
+ * is read from it: an api has fewer.
+ */
+const MOST_UNDER_WAY = 64;
+const MOST_UNSENT = 8 * 1024 * 1024;
 
-/** @param isAllowed whether who asks for a channel may have one. */
+/** @param mayHave whether a request is for a channel, and its sender may have one. */
 export function takeChannels(
   server: Server,
   served: Served,
-  isAllowed: (request: IncomingMessage) => boolean,
+  mayHave: (request: IncomingMessage) => boolean,
 ): void {
   const sockets = new WebSocketServer({
     noServer: true,
@@ -32,14 +36,11 @@ export function takeChannels(
   });
   server.on('upgrade', (request, stream, head) => {
     stream.on('error', () => stream.destroy());
-    if (!isAllowed(request)) refuse(stream, '401 Unauthorized');
-    else if (request.url !== CHANNEL_PATH) refuse(stream, '404 Not Found');
+    // The server has asked already; one of an older Node has not.
+    if (!mayHave(request)) stream.destroy();
     else sockets.handleUpgrade(request, stream, head, (socket) => void new Channel(served, socket, stream));
   });
 }
-
-const refuse = (stream: Duplex, status: string): unknown =>
-  stream.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
 
 class Channel {
   readonly #served: Served;
@@ -47,6 +48,7 @@ class Channel {
   readonly #stream: Duplex;
   /** Numbers of the requests that somebody waits for. */
   readonly #awaited = new Set<number>();
+  #underWay = 0;
   #isCorked = false;
 
   constructor(served: Served, socket: WebSocket, stream: Duplex) {
@@ -68,18 +70,29 @@ class Channel {
   async #answer(id: number, { body, headerLength }: NonNullable<RequestFrame['asked']>): Promise<void> {
     const served = this.#served;
     served.begin();
+    this.#underWay++;
     this.#awaited.add(id);
+    this.#regulate();
     try {
       checkAnswers(served);
       const { encoded, timing } = await inferBody(served, body, headerLength, () => !this.#awaited.has(id));
       const head = answerHead(id, { status: 200, headerLength: encoded.headerLength, timing });
       this.#send(head, encoded.body);
     } catch (error) {
-      if (error instanceof Abandoned) served.end();
-      else this.#fail(id, error);
+      // Also to one that nobody waits for any more: who asked hears that it is still there.
+      this.#fail(id, error);
     } finally {
+      this.#underWay--;
       this.#awaited.delete(id);
+      this.#regulate();
     }
+  }
+
+  #regulate(): void {
+    const socket = this.#socket;
+    const isFull = this.#underWay > MOST_UNDER_WAY || socket.bufferedAmount > MOST_UNSENT;
+    if (isFull && !socket.isPaused) socket.pause();
+    else if (!isFull && socket.isPaused) socket.resume();
   }
 
   #fail(id: number, error: unknown): void {
@@ -92,12 +105,16 @@ class Channel {
   /** The request is over once its answer is on its way, or cannot be. */
   #send(head: Buffer, body: Buffer): void {
     this.#cork();
-    const sent = (): void => this.#served.end();
+    const socket = this.#socket;
+    const sent = (): void => {
+      this.#served.end();
+      this.#regulate();
+    };
     if (body.length <= SMALL) {
-      this.#socket.send(Buffer.concat([head, body]), sent);
+      socket.send(Buffer.concat([head, body]), sent);
     } else {
-      this.#socket.send(head, { fin: false });
-      this.#socket.send(body, { fin: true }, sent);
+      socket.send(head, { fin: false });
+      socket.send(body, { fin: true }, sent);
     }
   }
 

@@ -7,6 +7,7 @@ import {
   type Server,
   type ServerResponse,
 } from 'node:http';
+import { CHANNEL_PATH } from '../../inference/channel-frame.ts';
 import { headerLengthOf } from '../../inference/protocol.decode.ts';
 import { formatTiming, TIMING_HEADER } from '../../inference/replica-status.ts';
 import type { TensorSpec } from '../../signature/signature.ts';
@@ -28,10 +29,15 @@ export function createReplicaServer(served: Served): Server {
   const expected = token === null ? null : Buffer.from(`Bearer ${token}`);
   // Callers close what is idle; a limit here would cost each request two changes of a timer. The system ends what is dead.
   const connections = { keepAliveTimeout: 0, keepAlive: true, noDelay: true };
-  const server = createServer(connections, (request, response) => {
+  const isAllowed = (request: IncomingMessage): boolean =>
+    expected === null || isAuthorized(request, expected);
+  // Any other request that asks for an upgrade is answered without.
+  const shouldUpgradeCallback = (request: IncomingMessage): boolean =>
+    request.url === CHANNEL_PATH && isAllowed(request);
+  const server = createServer({ ...connections, shouldUpgradeCallback }, (request, response) => {
     response.sendDate = false;
     const url = request.url ?? '';
-    if (expected !== null && !isAuthorized(request, expected)) {
+    if (!isAllowed(request)) {
       fail(response, new HttpError(401, 'This replica needs its token.'));
     } else if (request.method === 'POST' && inferPaths.has(url)) {
       void infer(served, request, response);
@@ -40,7 +46,7 @@ export function createReplicaServer(served: Served): Server {
     }
   });
   server.requestTimeout = 60_000;
-  takeChannels(server, served, (request) => expected === null || isAuthorized(request, expected));
+  takeChannels(server, served, shouldUpgradeCallback);
   return server;
 }
 
@@ -58,7 +64,6 @@ function send(response: ServerResponse, status: number, value: unknown): void {
   response.end(body);
 }
 
-/** 4xx is the caller's doing, 503 was not executed, every other 5xx is the model's. */
 function fail(response: ServerResponse, error: unknown): void {
   if (response.destroyed || response.headersSent) return;
   const message = error instanceof Error ? error.message : String(error);

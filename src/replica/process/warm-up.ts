@@ -58,9 +58,9 @@ export async function warmUp(run: Run, signature: Signature, threads: number): P
 
 /** What a run takes, in milliseconds: several threads that wait for one another say more by the clock, ... */
 const wallMs = (): number => performance.now();
-/** ... and a single one by what it computed, whoever else keeps the machine busy. */
+/** ... and a single one, which is the one that asks, by what it computed, whoever else keeps the machine busy. */
 function cpuMs(): number {
-  const { user, system } = process.cpuUsage();
+  const { user, system } = process.threadCpuUsage();
   return (user + system) / 1000;
 }
 
