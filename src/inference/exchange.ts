@@ -1,12 +1,12 @@
 /** One question to a replica and its answer, whichever way they travel. */
-import type { Timing } from './replica-status.ts';
+import type { ToldTiming } from './replica-status.ts';
 
 export interface Answer {
   readonly status: number;
   readonly body: Buffer;
   /** Bytes of the JSON header before binary tensors, as the other side tells it: text of HTTP is not read yet. */
   readonly headerLength: number | string | string[] | undefined;
-  readonly timing: Timing & { readonly sharedRows: number };
+  readonly timing: ToldTiming;
 }
 
 /** Called once, with exactly one of the two; also after `abort`. */

@@ -1,6 +1,6 @@
 /**
  * When calls go out to their replicas: what comes at the same time travels together, because each exchange wakes a process
- * on either side, and that costs more than ten rows do. A lone call goes out at once; where several wait, for one replica or
+ * on either side. A lone call goes out at once; where several wait, for one replica or
  * for many, the event loop looks once or twice more for what has arrived meanwhile.
  */
 export interface Sender {

@@ -51,14 +51,18 @@ export interface Timing {
   readonly batchSize: number;
 }
 
-/** @param sharedRows rows of several requests that are best run together; 0 or 1 when none are. */
-export function formatTiming(timing: Timing, sharedRows: number): string {
-  const { queueMs, computeMs, batchSize } = timing;
+/** What a replica tells with each answer. */
+export interface ToldTiming extends Timing {
+  /** Rows of several requests that are best run together; 0 or 1 when none are. */
+  readonly sharedRows: number;
+}
+
+export function formatTiming({ queueMs, computeMs, batchSize, sharedRows }: ToldTiming): string {
   return `${queueMs.toFixed(3)};${computeMs.toFixed(3)};${batchSize};${sharedRows}`;
 }
 
 /** Reads the header; a server that sends none gets zeros and no merged requests. */
-export function parseTiming(header: unknown): Timing & { readonly sharedRows: number } {
+export function parseTiming(header: unknown): ToldTiming {
   const [queue, compute, rows, shared] = typeof header === 'string' ? header.split(';') : [];
   return {
     queueMs: Number(queue) || 0,

@@ -1,7 +1,7 @@
 /** One inference request, however it came: its body read, run, and the answer written. */
 import { decodeRequest } from '../../inference/protocol.decode.ts';
 import { encodeResponse, type Encoded, type InferRequest } from '../../inference/protocol.ts';
-import type { ReplicaStatus, Timing } from '../../inference/replica-status.ts';
+import type { ReplicaStatus, ToldTiming } from '../../inference/replica-status.ts';
 import { ValidationError } from '../../platform/errors.ts';
 import { parseTensors } from '../../tensor/parse.ts';
 import type { NamedTensor } from '../../tensor/tensor.ts';
@@ -52,7 +52,7 @@ export function checkAnswers(served: Served): void {
 
 export interface Inferred {
   readonly encoded: Encoded;
-  readonly timing: Timing & { readonly sharedRows: number };
+  readonly timing: ToldTiming;
 }
 
 /**

@@ -89,7 +89,7 @@ function reply({ encoded: { body, headerLength }, timing }: Inferred, response: 
   const headers: OutgoingHttpHeaders = {
     'content-type': headerLength === null ? 'application/json' : 'application/octet-stream',
     'content-length': body.length,
-    [TIMING_HEADER]: formatTiming(timing, timing.sharedRows),
+    [TIMING_HEADER]: formatTiming(timing),
   };
   if (headerLength !== null) headers['inference-header-content-length'] = headerLength;
   response.writeHead(200, headers);
